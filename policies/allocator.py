@@ -1,0 +1,75 @@
+"""The sequential allocator: buy what is worth most, counting what its evidence will let us decide next.
+
+The value of buying plan p with an answer believed to degree c in hand is, in micro-dollars and with w the worth of a right answer,
+
+    V(p) = w q_p - cost_p + E_c'[ max(0, max_p' ( w (1 - c') rescue_p,p' - cost_p' )) ]
+
+where q_p is the predicted P(right after p) and c' the belief after p's evidence: log-odds c' = log-odds q_p + a log-likelihood ratio whose
+distribution, for right and for wrong answers, was learned from the log (`Onward`). Stopping is worth w c, abstaining w times the tenant's bar.
+The last term is one-step look-ahead in the sense of the value of information (Russell & Wefald 1991): a cheap plan that tells right from wrong
+is worth buying for what it saves, even when it is unlikely to be right by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies import policies
+from policies.choosing import ABSTAIN, STOP, choose, ending
+from router.types import Decision, Evidence, Knobs, Onward, Plan, Prediction
+
+Array = NDArray[np.float64]
+
+
+@policies.register("allocator")
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """Buy, stop, or abstain, by value of information; never buys a plan twice."""
+
+    look_ahead: bool = True
+
+    @property
+    def version(self) -> str:
+        """Whether it looks ahead."""
+        return "allocator-2" if self.look_ahead else "allocator-1"
+
+    def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
+        """The highest-valued choice, or a recorded exploration."""
+        end, worth = ending(prediction, evidence, knobs)
+        scores = {end: worth}
+        bought = {outcome.plan for outcome in evidence.outcomes}
+        fresh = [index for index, plan in enumerate(plans) if plan.id not in bought]
+        if fresh:
+            success = np.array([prediction.forecasts[index].success for index in fresh])
+            cost = np.array([prediction.forecasts[index].cost for index in fresh])
+            value = knobs.value * success - cost
+            if self.look_ahead and prediction.onward is not None and evidence.stage + 1 < knobs.max_stages:
+                value = value + onward_value(prediction.onward, fresh, success, cost, knobs.value)
+            scores.update({plans[index].id: float(one) for index, one in zip(fresh, value, strict=True)})
+        preferred = max((plans[index].id for index in fresh), key=scores.__getitem__, default=end)
+        if evidence.answered and scores[preferred] <= knobs.value * prediction.in_hand:  # what is in hand, withheld or not, is worth as much
+            preferred = end
+        return choose(scores, preferred, knobs, rng, policy=self.version, reason=_reason(prediction, scores, preferred))
+
+
+def onward_value(onward: Onward, fresh: Sequence[int], success: Array, cost: Array, worth: float) -> Array:
+    """The look-ahead term of every plan in `fresh`, shape (plans,), micro-dollars, never negative."""
+    odds = np.log(np.clip(success, 1e-6, 1 - 1e-6)) - np.log1p(-np.clip(success, 1e-6, 1 - 1e-6))
+    doubt = 1 / (1 + np.exp(odds[:, None, None] + onward.ratios[fresh]))  # 1 - belief afterwards: (plans, wrong/right, quantiles)
+    net = worth * doubt[..., None] * onward.rescue[fresh][:, None, None, fresh] - cost
+    every = np.arange(len(fresh))
+    net[every, :, :, every] = 0.0  # the same plan is not bought twice
+    gain = np.maximum(net.max(axis=-1), 0.0).mean(axis=-1)
+    out: Array = (1 - success) * gain[:, 0] + success * gain[:, 1]
+    return out
+
+
+def _reason(prediction: Prediction, scores: dict[str, float], preferred: str) -> str:
+    if preferred == ABSTAIN:
+        return f"nothing on offer is worth its price and belief {prediction.in_hand:.2f} is under the bar"
+    if preferred == STOP:
+        return f"belief {prediction.in_hand:.2f}: no plan is worth its price"
+    rest = max((value for name, value in scores.items() if name not in (preferred, ABSTAIN)), default=0.0)
+    return f"worth {scores[preferred]:.0f} micro-dollars, the next best choice {rest:.0f}"

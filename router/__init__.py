@@ -1,0 +1,1 @@
+"""The core, which owns nouns and seams, and the service made of them."""

@@ -1,0 +1,220 @@
+"""The command line: `rheostat`."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import grpc
+import structlog
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from router.errors import RouterError
+from router.settings import ServerSettings, Settings
+
+app = typer.Typer(
+    help="Decides how much compute each LLM query deserves, buys it, and learns from what it got.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.add_typer(config, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Where = Annotated[str, typer.Option("--address", help="gRPC address of a running service.", envvar="RHEOSTAT_ADDRESS")]
+T = TypeVar("T")
+_EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
+_WIDE = None if sys.stdout.isatty() else 160  # columns, where nobody's terminal says
+out, err = Console(width=_WIDE), Console(stderr=True, width=_WIDE)
+
+
+@app.command()
+def serve() -> None:
+    """Start the service, and whatever it needs that is not configured: a worker with the bundled models, and Redis."""
+    _run(_serve(_settings()))
+
+
+@app.command()
+def work(address: Annotated[str, typer.Option(help="Where to listen: host:port or unix:/path.")]) -> None:
+    """Start a worker alone: the pools of the settings behind WorkerService. `serve` does this by itself unless worker.address is set."""
+    from router.work import work as run  # noqa: PLC0415 - brings torch
+
+    _run(run(_settings(), address))
+
+
+@app.command()
+def ask(  # noqa: PLR0917 - the options of the command
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    address: Where = "127.0.0.1:50051",
+    value: Annotated[float | None, typer.Option(help="Micro-dollars a right answer is worth; the tenant's, if not given.")] = None,
+    plan: Annotated[list[str] | None, typer.Option(help="Allow only this plan; may be repeated.")] = None,
+    tenant: Annotated[str, typer.Option(help="Who asks.")] = "default",
+    deadline: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Ask a running service; shows the stages as they happen, and the receipt."""
+    from router.ask import ask as run  # noqa: PLC0415 - not needed by the other commands
+
+    _run(run(question, address=address, value=value, plans=plan or [], tenant=tenant, deadline=deadline, console=None if as_json else out))
+
+
+@app.command()
+def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out questions.")] = 200, as_json: Json = False) -> None:
+    """Start a service of its own, answer held-out questions through it, and compare with every control."""
+    from router.practice import demonstrate  # noqa: PLC0415 - not needed by the other commands
+
+    with tempfile.TemporaryDirectory(prefix="rheostat-demo-") as folder:
+        settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"))
+        report = _run(demonstrate(settings, questions, err if as_json else out))
+    if as_json:
+        print(json.dumps(report.to_json(), indent=2))
+
+
+@app.command()
+def retrain(
+    into: Annotated[
+        Path | None, typer.Option(help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit the predictor to the decision log."""
+    from predictors.training.fit import fit  # noqa: PLC0415 - brings scikit-learn
+    from router.journal import read_log, records  # noqa: PLC0415
+
+    settings = _settings()
+    with _explained():
+        facts = fit(records(read_log(settings.data / "journal")), tuple(settings.plans), into or settings.predictor_directory)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    out.print(f"Fitted on {facts['decisions']} decisions; version {facts['version']} is in {into or settings.predictor_directory}")
+    out.print(_heads(facts))
+
+
+@app.command()
+def plugins(as_json: Json = False) -> None:
+    """List every plug-in with its options."""
+    from router.app import families  # noqa: PLC0415 - loads all of them
+
+    found = {family: registry.describe() for family, registry in families().items()}
+    if as_json:
+        print(
+            json.dumps(
+                {family: {name: {"options": options, "about": about} for name, (options, about) in rows.items()} for family, rows in found.items()},
+                indent=2,
+            )
+        )
+        return
+    for family, rows in found.items():
+        table = Table("name", "options", "about", title=family)
+        for name, (options, about) in rows.items():
+            table.add_row(name, options, about)
+        out.print(table)
+
+
+@config.command("show")
+def config_show(as_json: Json = False) -> None:
+    """Print the settings as they are in force."""
+    settings = _settings()
+    if as_json:
+        print(settings.model_dump_json(indent=2))
+    else:
+        out.print(settings.model_dump(mode="json"))
+
+
+@config.command("check")
+def config_check(file: Annotated[Path, typer.Argument(help="YAML file to check.", exists=True, dir_okay=False)], as_json: Json = False) -> None:
+    """Check a settings file without starting anything; exits with 1 if it is wrong."""
+    settings = _settings(config=file)
+    print(json.dumps({"valid": True, "plans": list(settings.plans)})) if as_json else out.print(f"{file} is in order: {len(settings.plans)} plans")
+
+
+async def _serve(settings: Settings) -> None:
+    from router.app import service  # noqa: PLC0415 - brings the whole service
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    err.print("Starting ...")
+    async with service(settings) as running:
+        for name, where in running.parts.items():
+            err.print(f"  {name:<14}{where}", highlight=False)
+        err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
+        await running.server.serve_until(stop, settings.server.drain_delay, settings.server.grace)
+        err.print("Drained.")
+
+
+def _heads(facts: dict[str, Any]) -> Table:
+    table = Table("head", "rows", "base rate", "AUC", "Brier", "calibration error", title="On rows held out")
+    heads = {"belief in an answer": facts["belief"], **{f"{plan}, first": figures for plan, figures in facts["start"].items()}}
+    for name, figures in heads.items():
+        table.add_row(name, *(str(figures.get(column, "")) for column in ("rows", "base_rate", "auc", "brier", "ece")))
+    return table
+
+
+def _settings(**given: Any) -> Settings:  # noqa: ANN401 - whatever the settings take
+    with _explained():
+        return Settings(**given)
+    raise AssertionError("unreachable: what is explained exits")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what a user can mend into one line and exit code 1."""
+    try:
+        yield
+    except ValidationError as error:
+        for one in error.errors():
+            err.print(f"[red]settings: {'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}[/red]")
+    except RouterError as error:
+        err.print(f"[red]{error.reason}: {error.message}[/red]")
+    except grpc.aio.AioRpcError as error:
+        err.print(f"[red]{error.code().name}: {error.details()}[/red]")
+    except (FileNotFoundError, ValueError) as error:
+        err.print(f"[red]{error}[/red]")
+    else:
+        return
+    raise typer.Exit(1)
+
+
+def _run(work: Coroutine[None, None, T]) -> T:
+    with _explained():
+        return asyncio.run(work)
+    raise AssertionError("unreachable: what is explained exits")
+
+
+def main() -> None:
+    """Entry point: logs are lines for people on a terminal, JSON otherwise."""
+    level = getattr(logging, os.environ.get("RHEOSTAT_LOG", "warning").upper(), logging.WARNING)
+    shape = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            shape,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    app()
+
+
+if __name__ == "__main__":
+    main()

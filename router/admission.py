@@ -1,0 +1,103 @@
+"""Admission: a request gets in with a permit and a hold on its worst case, and leaves by settling, whichever way it leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import uuid4
+
+import structlog
+
+from router.errors import BudgetExhausted, Overloaded, RouterError
+from router.ports import Ledger
+from router.telemetry import Telemetry
+from router.types import Usage
+
+T = TypeVar("T")
+LEAVING = 5.0  # seconds that requests cut off at the end have for stopping their samples and settling
+log = structlog.get_logger("rheostat.admission")
+
+
+class Permits:
+    """So many requests at a time. `async with` takes one or raises Overloaded at once; nobody queues."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    async def __aenter__(self) -> None:
+        if self.taken >= self.most:
+            raise Overloaded(f"all {self.most} permits are taken", permits=self.most)
+        self.taken += 1
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.taken -= 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Bill:
+    """What one request has spent so far; the meter of its executions. `degraded`: the hold was granted without Redis."""
+
+    usage: Usage = field(default_factory=Usage)
+    degraded: bool = False
+
+    def charge(self, usage: Usage) -> None:
+        """See ports.Meter."""
+        self.usage = self.usage + usage
+
+
+class Admission:
+    """Lets requests in. As a context manager it waits, at exit, until every request has left and is settled."""
+
+    def __init__(self, permits: Permits, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._permits = permits
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self._unfinished: set[asyncio.Task[object]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                while self._permits.taken or self._unfinished:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float) -> AsyncIterator[Bill]:
+        """Hold `cost` micro-dollars for at most `ttl` seconds, and settle at exit what the bill says. Raises Overloaded or BudgetExhausted."""
+        hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
+        try:
+            async with self._permits:
+                with self._telemetry.active():
+                    bill = await self._reserved(tenant, hold_id, cost, ttl)
+                    try:
+                        yield bill
+                    finally:
+                        await self.uncancelled(self._ledger.settle(tenant, hold_id, bill.usage.cost))
+        except (Overloaded, BudgetExhausted) as refusal:
+            self._telemetry.rejected(refusal.reason)
+            raise
+
+    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float) -> Bill:
+        try:
+            await self._ledger.reserve(tenant, hold_id, cost, ttl)
+        except asyncio.CancelledError:  # it may have come through all the same; settling what was never held costs nothing
+            await self.uncancelled(self._ledger.settle(tenant, hold_id, 0))
+            raise
+        return Bill(degraded=self._ledger.degraded)
+
+    async def uncancelled(self, work: Coroutine[object, object, T]) -> T:
+        """What `work` gives. It is done to its end even if the caller is cancelled meanwhile."""
+        task = asyncio.create_task(work)
+        self._unfinished.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[object]) -> None:
+        self._unfinished.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), RouterError):
+            log.warning("unfinished_business", reason=error.reason, error=error.message)

@@ -1,0 +1,194 @@
+"""The composition root: the one place where everything meets. What it opens it closes, in reverse."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from policies import policies
+from predictors import predictors
+from predictors.artifact import MANIFEST, changed
+from predictors.encoders import encoders
+from predictors.features import Featurizer
+from predictors.prior import Prior
+from router.admission import Admission, Permits
+from router.cache import RedisCache
+from router.child import kept_running
+from router.errors import BadArtifact
+from router.journal import FileJournal, JournalOptions, open_journal
+from router.ledger import RedisLedger
+from router.pipeline import Parts, Pipeline
+from router.ports import Predictor, Verifier
+from router.registry import Registry
+from router.server import Server
+from router.service import RouterService
+from router.settings import Choice, Settings
+from router.store import open_redis
+from router.telemetry import open_telemetry
+from router.tenants import Tenants
+from workers.backends import backends
+from workers.pool import Pool
+from workers.remote import open_worker
+from workers.strategies import strategies
+from workers.verifiers import verifiers
+
+log = structlog.get_logger("rheostat")
+_RELOAD_SECONDS = 1.0
+_LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A running service, for whoever started it."""
+
+    server: Server
+    pipeline: Pipeline
+    journal: FileJournal
+    ledger: RedisLedger
+    address: str
+    parts: Mapping[str, str]  # what was started, and where, for people
+
+
+@asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything, wired and started; a worker and a Redis of our own where none is configured."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        telemetry = stack.enter_context(open_telemetry())
+        store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
+        worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
+        executor = await stack.enter_async_context(open_worker(worker))
+        tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.limits, local_limit=_LOCAL_LIMIT))
+        options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
+        journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
+        telemetry.watch_journal(lambda: journal.pending)
+        admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        parts = Parts(
+            catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},
+            describer=Featurizer(encoders.build(settings.encoder.name, settings.encoder.options)),
+            prior=Prior(),
+            policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
+            executor=executor,
+            admission=admission,
+            cache=RedisCache(store, ttl=settings.cache_seconds),
+            journal=journal,
+            tenants=tenants,
+            telemetry=telemetry,
+            new_id=lambda: uuid4().hex,
+        )
+        pipeline = Pipeline(parts, first_predictor(settings))
+        await stack.enter_async_context(_reloading(settings, pipeline))
+        facade = RouterService(pipeline, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
+        server = Server(facade, settings.server.address, telemetry.called)
+        await server.start()
+        stack.push_async_callback(server.stop, 0)
+        address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
+        yield Service(
+            server=server,
+            pipeline=pipeline,
+            journal=journal,
+            ledger=ledger,
+            address=address,
+            parts=_told(settings, address, worker, pipeline),
+        )
+
+
+def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:
+    return {
+        "gRPC": address,
+        "worker": worker,
+        "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
+        "decision log": str(settings.data / "journal"),
+        "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
+        "policy": next(iter(settings.policies)),
+        "plans": ", ".join(settings.plans),
+    }
+
+
+def first_predictor(settings: Settings) -> Predictor:
+    """The retrained one, else the configured one, else the prior: whichever is whole."""
+    retrained = [_retrained(settings)] if (settings.predictor_directory / MANIFEST).exists() else []
+    for choice in (*retrained, settings.predictor):
+        try:
+            return predictors.build(choice.name, choice.options)
+        except BadArtifact as error:
+            log.warning("predictor_skipped", predictor=choice.name, error=error.message)
+    return Prior()
+
+
+def _retrained(settings: Settings) -> Choice:
+    return Choice(name="logistic", options={"path": str(settings.predictor_directory)})
+
+
+@asynccontextmanager
+async def _reloading(settings: Settings, pipeline: Pipeline) -> AsyncIterator[None]:
+    """Swap in a retrained predictor when one appears."""
+    task = asyncio.create_task(_reload(settings, pipeline), name="predictor-reload")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _reload(settings: Settings, pipeline: Pipeline) -> None:
+    """A damaged predictor is reported once, and the old one goes on serving."""
+    manifest, looked_at = settings.predictor_directory / MANIFEST, 0
+    while True:
+        await asyncio.sleep(_RELOAD_SECONDS)
+        stamp = manifest.stat().st_mtime_ns if manifest.exists() else looked_at
+        if stamp == looked_at:
+            continue
+        looked_at = stamp
+        if changed(settings.predictor_directory, pipeline.predictor.version):
+            try:
+                pipeline.predictor = await asyncio.to_thread(predictors.build, "logistic", _retrained(settings).options)
+                log.info("predictor_reloaded", version=pipeline.predictor.version)
+            except BadArtifact as error:
+                log.warning("predictor_refused", error=error.message, serving=pipeline.predictor.version)
+
+
+@asynccontextmanager
+async def own_worker(settings: Settings) -> AsyncIterator[str]:
+    """A worker process of our own, with these settings, on a Unix socket; gives its address. It is started again if it dies."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-worker-") as folder:
+        config, address = Path(folder) / "settings.yaml", f"unix:{folder}/worker.sock"
+        config.write_text(settings.model_dump_json(exclude={"config"}))  # JSON is YAML
+        env = {name: value for name, value in os.environ.items() if not name.startswith("RHEOSTAT_")}
+        env |= {"RHEOSTAT_CONFIG": str(config), "OMP_NUM_THREADS": str(settings.worker.threads)}
+        async with kept_running("worker", [sys.executable, "-m", "router", "work", "--address", address], env):
+            yield address
+
+
+@asynccontextmanager
+async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
+    """The configured pools, loaded; models and verifiers that several pools name alike are loaded once."""
+    built: dict[str, Verifier] = {}
+    async with AsyncExitStack() as stack:
+        made = {}
+        for name, pool in settings.worker.pools.items():
+            backend = backends.build(pool.backend.name, pool.backend.options)
+            stack.push_async_callback(backend.close)
+            verifier = None
+            if pool.verifier:
+                key = pool.verifier.model_dump_json()
+                if key not in built:
+                    built[key] = verifiers.build(pool.verifier.name, pool.verifier.options)
+                    stack.push_async_callback(built[key].close)
+                verifier = built[key]
+            made[name] = Pool(backend=backend, verifier=verifier, joules_per_token=pool.joules_per_token, model=pool.model)
+        yield made
+
+
+def families() -> dict[str, Registry[Any]]:
+    """Every kind of plug-in."""
+    return {"encoder": encoders, "predictor": predictors, "policy": policies, "strategy": strategies, "backend": backends, "verifier": verifiers}

@@ -1,0 +1,62 @@
+"""One question to a running service, its stages told as they happen."""
+
+import json
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
+from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
+from rich.console import Console
+from rich.table import Table
+
+
+async def ask(question: str, *, address: str, value: float | None, plans: list[str], tenant: str, deadline: float, console: Console | None) -> None:
+    """Ask and print; JSON lines, one per event, where there is no console."""
+    knobs = query_pb2.Knobs(plans=plans, value_microdollars=value)
+    query = query_pb2.Query(messages=[query_pb2.Message(role="ROLE_USER", content=question)], tenant=tenant, knobs=knobs)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
+        async for event in stub.AnswerQuery(router_service_pb2.AnswerQueryRequest(query=query), timeout=deadline):
+            if console is None:
+                print(json.dumps(MessageToDict(event, preserving_proto_field_name=True)))
+            elif event.HasField("final"):
+                _final(event.final, console)
+            else:
+                _stage(event.stage, console)
+
+
+def _stage(stage: answer_pb2.StageEvent, console: Console) -> None:
+    if not stage.HasField("outcome"):
+        decision = stage.decision
+        console.print(
+            f"[bold]{stage.index + 1}. buy {decision.plan}[/bold]  ({decision.reason}; propensity {decision.propensity:.3f})", highlight=False
+        )
+        return
+    outcome = stage.outcome
+    answer = outcome.answer if outcome.HasField("answer") else "nothing that could be read"
+    console.print(
+        f"   gave {answer} from {len(outcome.candidates)} candidates ({outcome.stop_reason}); {outcome.usage.cost_microdollars} micro-dollars",
+        highlight=False,
+    )
+    if stage.HasField("best"):
+        console.print(f"   best so far: {stage.best.answer}, right with probability {stage.best.confidence:.2f}", highlight=False)
+
+
+def _final(final: answer_pb2.FinalAnswer, console: Console) -> None:
+    if final.HasField("answer"):
+        console.print(f"\n{final.answer.text}\n", highlight=False, markup=False)
+        console.print(
+            f"[bold]{final.answer.answer}[/bold]  (right with probability {final.answer.confidence:.2f}, from {final.answer.plan})", highlight=False
+        )
+    else:
+        console.print("[yellow]Abstained: no answer is believed enough.[/yellow]")
+    console.print(_receipt(final.receipt))
+    console.print(f"decision {final.decision_id}", highlight=False)
+
+
+def _receipt(receipt: answer_pb2.Receipt) -> Table:
+    table = Table("plan", "calls", "read", "kept", "discarded", "cancelled", "scored", "micro-dollars", "seconds", "joules (est.)")
+    for name, usage in [*((one.plan, one.usage) for one in receipt.stages), ("from the cache" if receipt.cached else "all", receipt.usage)]:
+        tokens = (usage.calls, usage.prompt_tokens, usage.kept_tokens, usage.discarded_tokens, usage.cancelled_tokens, usage.scored_tokens)
+        table.add_row(name, *map(str, tokens), str(usage.cost_microdollars), f"{usage.seconds:.2f}", f"{usage.joules:.2f}")
+    return table

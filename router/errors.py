@@ -1,0 +1,112 @@
+"""What can go wrong, on purpose.
+
+    RouterError               INTERNAL            INTERNAL
+      |- InvalidQuery         INVALID_ARGUMENT    INVALID_QUERY
+      |- UnknownPlan          NOT_FOUND           UNKNOWN_PLAN
+      |- UnknownPolicy        NOT_FOUND           UNKNOWN_POLICY
+      |- UnknownTenant        NOT_FOUND           UNKNOWN_TENANT
+      |- UnknownDecision      NOT_FOUND           UNKNOWN_DECISION
+      |- BudgetExhausted      RESOURCE_EXHAUSTED  BUDGET_EXHAUSTED
+      |- Overloaded           UNAVAILABLE         OVERLOADED
+      |- Draining             UNAVAILABLE         DRAINING
+      |- StoreUnavailable     UNAVAILABLE         STORE_UNAVAILABLE
+      |- JournalUnavailable   UNAVAILABLE         JOURNAL_UNAVAILABLE
+      |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
+      |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
+      '- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
+
+Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
+"""
+
+from typing import ClassVar
+
+
+class RouterError(Exception):
+    """Base of all: a gRPC code, a machine-readable reason, a message for people and metadata for machines."""
+
+    code: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "INTERNAL"
+    retry_after: ClassVar[float | None] = None  # seconds; set where trying again is safe and may help
+
+    def __init__(self, message: str, **metadata: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = {name: str(value) for name, value in metadata.items()}
+
+
+class InvalidQuery(RouterError):
+    """The request breaks a rule of the contract."""
+
+    code, reason = "INVALID_ARGUMENT", "INVALID_QUERY"
+
+
+class UnknownPlan(RouterError):
+    """No plan of this id is in the catalogue."""
+
+    code, reason = "NOT_FOUND", "UNKNOWN_PLAN"
+
+
+class UnknownPolicy(RouterError):
+    """No policy of this name is configured."""
+
+    code, reason = "NOT_FOUND", "UNKNOWN_POLICY"
+
+
+class UnknownTenant(RouterError):
+    """No tenant of this id is configured."""
+
+    code, reason = "NOT_FOUND", "UNKNOWN_TENANT"
+
+
+class UnknownDecision(RouterError):
+    """No decision of this id is in the journal, or it is another tenant's."""
+
+    code, reason = "NOT_FOUND", "UNKNOWN_DECISION"
+
+
+class BudgetExhausted(RouterError):
+    """The tenant, or the request, cannot pay for any more."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "BUDGET_EXHAUSTED"
+
+
+class Overloaded(RouterError):
+    """Every permit is taken."""
+
+    code, reason, retry_after = "UNAVAILABLE", "OVERLOADED", 0.5
+
+
+class Draining(RouterError):
+    """The service is shutting down."""
+
+    code, reason, retry_after = "UNAVAILABLE", "DRAINING", 1.0
+
+
+class StoreUnavailable(RouterError):
+    """Redis cannot be reached."""
+
+    code, reason, retry_after = "UNAVAILABLE", "STORE_UNAVAILABLE", 1.0
+
+
+class JournalUnavailable(RouterError):
+    """The decision log cannot be written."""
+
+    code, reason, retry_after = "UNAVAILABLE", "JOURNAL_UNAVAILABLE", 5.0
+
+
+class BackendUnavailable(RouterError):
+    """A worker pool cannot be reached, or failed."""
+
+    code, reason, retry_after = "UNAVAILABLE", "BACKEND_UNAVAILABLE", 1.0
+
+
+class DeadlineExceeded(RouterError):
+    """Time ran out before any answer was in hand."""
+
+    code, reason = "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"
+
+
+class BadArtifact(RouterError):
+    """A model artifact on disk is damaged or does not fit this service."""
+
+    code, reason = "FAILED_PRECONDITION", "BAD_ARTIFACT"

@@ -1,0 +1,230 @@
+"""The ledger: who may spend what, to the micro-dollar, across routers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from types import TracebackType
+from typing import Self
+
+from redis.asyncio import Redis
+
+from router.errors import BudgetExhausted, StoreUnavailable
+from router.store import Store, budget_key, hold_key, leases_key
+from router.tenants import Limits
+
+# Both scripts begin alike. Redis' own clock decides, so routers need not agree on the time. Holds whose lease is over are released, and
+# a window that is over starts again from nothing. KEYS: budget hash, leases by expiry, this hold.
+PRELUDE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+  redis.call('HINCRBY', KEYS[1], 'held', 0 - string.match(lease, '^%d+'))
+  redis.call('ZREM', KEYS[2], lease)
+end
+local windows = {{name = 'minute', seconds = 60}, {name = 'day', seconds = 86400}}
+for _, window in ipairs(windows) do
+  local current = tostring(math.floor(time[1] / window.seconds))
+  if redis.call('HGET', KEYS[1], window.name) ~= current then
+    redis.call('HSET', KEYS[1], window.name, current, window.name .. '_spent', 0)
+  end
+  window.spent = tonumber(redis.call('HGET', KEYS[1], window.name .. '_spent'))
+end
+local held = tonumber(redis.call('HGET', KEYS[1], 'held') or 0)
+redis.call('EXPIRE', KEYS[1], 172800)
+"""
+
+# ARGV: hold id, micro-dollars, lease in ms, limit per minute, limit per day (-1: none). Gives nothing, or the window that is exhausted.
+RESERVE = (
+    PRELUDE
+    + """
+if redis.call('EXISTS', KEYS[3]) == 1 then return {} end
+for index, window in ipairs(windows) do
+  local limit = tonumber(ARGV[3 + index])
+  if limit >= 0 and window.spent + held + tonumber(ARGV[2]) > limit then return {window.name, limit, window.spent, held} end
+end
+redis.call('HINCRBY', KEYS[1], 'held', ARGV[2])
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[2] .. ':' .. ARGV[1])
+redis.call('EXPIRE', KEYS[2], 172800)
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3] + 86400000)
+return {}
+"""
+)
+
+# ARGV: hold id, micro-dollars used. A hold that is unknown, or whose lease is over, is charged all the same.
+SETTLE = (
+    PRELUDE
+    + """
+local hold = redis.call('GET', KEYS[3])
+if hold == 'settled' then return 0 end
+if hold and redis.call('ZREM', KEYS[2], hold .. ':' .. ARGV[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'held', 0 - hold) end
+for _, window in ipairs(windows) do redis.call('HINCRBY', KEYS[1], window.name .. '_spent', ARGV[2]) end
+redis.call('SET', KEYS[3], 'settled', 'EX', 86400)
+return 1
+"""
+)
+
+SPENT = PRELUDE + "return {windows[2].spent, held}"
+
+CONFIRM_AFTER = 3.0  # seconds; Redis syncs its file each second, and may be a second late
+LONGEST_LEASE = 86_400.0  # seconds; shorter than the keys live
+MOST = 2**52  # micro-dollars; Lua counts exactly up to 2^53
+
+
+@dataclass(slots=True, kw_only=True)
+class Charge:
+    """A settlement that Redis may still lose. It is repeated until it is surely on Redis' disk; the hold id makes that harmless."""
+
+    tenant: str
+    hold_id: str
+    cost: int
+    due: float  # when to send it, again or at all, on the ledger's clock
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalHold:
+    """A hold granted while Redis was away."""
+
+    tenant: str
+    cost: int
+    until: float
+
+
+class RedisLedger:
+    """Holds and charges in Redis. Open it as a context manager: a task of its own delivers what Redis has not got yet.
+
+    While Redis is away, each router grants on its own up to `local_limit` micro-dollars per tenant (never more than the tenant's own limits),
+    counting what is held and what is still to be delivered; with `max_owed` settlements undelivered it grants nothing, so none is dropped.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Callable[[str], Limits],
+        *,
+        local_limit: int = 1_000_000,
+        max_owed: int = 10_000,
+        confirm_after: float = CONFIRM_AFTER,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._local_limit = local_limit
+        self._max_owed = max_owed
+        self._confirm_after = confirm_after
+        self._clock = clock
+        self._charges: dict[str, Charge] = {}
+        self._local: dict[str, LocalHold] = {}
+        self._reserve = store.client.register_script(RESERVE)
+        self._settle = store.client.register_script(SETTLE)
+        self._spent = store.client.register_script(SPENT)
+
+    async def __aenter__(self) -> Self:
+        self._courier = asyncio.create_task(self._deliver_forever(), name="ledger-courier")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._courier.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._courier
+        with suppress(StoreUnavailable):
+            await self._deliver(list(self._owed()))
+
+    @property
+    def degraded(self) -> bool:
+        """Whether Redis was away a moment ago."""
+        return not self._store.available
+
+    @property
+    def owed(self) -> int:
+        """Settlements that Redis has not acknowledged."""
+        return sum(1 for _ in self._owed())
+
+    async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float) -> None:
+        """Hold `cost` for at most `ttl` seconds; raises BudgetExhausted. See ports.Ledger."""
+        _check(cost)
+        limits = self._limits(tenant)
+        lease = max(1, round(min(ttl, LONGEST_LEASE) * 1000))
+        ceilings = [-1 if limit is None else limit for limit in (limits.minute, limits.day)]
+        try:
+            refusal = await self._store.ask(lambda _: self._reserve(keys=_keys(tenant, hold_id), args=[hold_id, cost, lease, *ceilings]))
+        except StoreUnavailable:
+            self._reserve_locally(tenant, hold_id, cost, ttl, limits)
+            return
+        if refusal:
+            raise _exhausted(refusal[0].decode(), limit=refusal[1], used=refusal[2] + refusal[3], asked=cost)
+
+    async def settle(self, tenant: str, hold_id: str, cost: int) -> None:
+        """Charge what was used, be it more than was held, and free the rest. Never fails: what Redis cannot take now is delivered later."""
+        _check(cost)
+        self._local.pop(hold_id, None)
+        charge = self._charges.setdefault(hold_id, Charge(tenant=tenant, hold_id=hold_id, cost=cost, due=self._clock() + self._confirm_after))
+        if not charge.acknowledged:
+            with suppress(StoreUnavailable):
+                await self._deliver([charge])
+
+    async def spent(self, tenant: str) -> tuple[int, int]:
+        """Micro-dollars (spent today, held now); raises StoreUnavailable."""
+        spent, held = await self._store.ask(lambda _: self._spent(keys=_keys(tenant, "")))
+        return int(spent), int(held)
+
+    def _reserve_locally(self, tenant: str, hold_id: str, cost: int, ttl: float, limits: Limits) -> None:
+        now = self._clock()
+        self._local = {known: hold for known, hold in self._local.items() if hold.until > now}
+        if hold_id in self._local or hold_id in self._charges:
+            return
+        if self.owed + len(self._local) >= self._max_owed:
+            raise StoreUnavailable("Redis is away and too many settlements wait for it")
+        limit = min(limit for limit in (self._local_limit, limits.minute, limits.day) if limit is not None)
+        outstanding: Iterator[LocalHold | Charge] = chain(self._local.values(), self._owed())
+        used = sum(item.cost for item in outstanding if item.tenant == tenant)
+        if used + cost > limit:
+            raise _exhausted("outage", limit=limit, used=used, asked=cost)
+        self._local[hold_id] = LocalHold(tenant=tenant, cost=cost, until=now + ttl)
+
+    def _owed(self) -> Iterator[Charge]:
+        return (charge for charge in self._charges.values() if not charge.acknowledged)
+
+    async def _deliver_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._confirm_after / 12)
+            now = self._clock()
+            due = [charge for charge in self._charges.values() if charge.due <= now]
+            with suppress(StoreUnavailable):
+                for start in range(0, len(due), 256):
+                    await self._deliver(due[start : start + 256])
+
+    async def _deliver(self, charges: Sequence[Charge]) -> None:
+        """Send. What had been acknowledged before is done with: the first time is on disk by now, or this time made up for its loss."""
+        confirmed = [charge for charge in charges if charge.acknowledged]
+        await self._store.ask(lambda redis: self._send(redis, charges))
+        for charge in charges:
+            charge.acknowledged, charge.due = True, self._clock() + self._confirm_after
+        for charge in confirmed:
+            self._charges.pop(charge.hold_id, None)
+
+    async def _send(self, redis: Redis, charges: Sequence[Charge]) -> None:
+        if len(charges) == 1:  # one way to Redis and back; a pipeline first asks whether the script is there
+            await self._settle(keys=_keys(charges[0].tenant, charges[0].hold_id), args=[charges[0].hold_id, charges[0].cost])
+            return
+        async with redis.pipeline(transaction=False) as pipeline:
+            for charge in charges:
+                await self._settle(keys=_keys(charge.tenant, charge.hold_id), args=[charge.hold_id, charge.cost], client=pipeline)
+            await pipeline.execute()
+
+
+def _keys(tenant: str, hold_id: str) -> list[str]:
+    return [budget_key(tenant), leases_key(tenant), hold_key(tenant, hold_id)]
+
+
+def _exhausted(window: str, *, limit: int, used: int, asked: int) -> BudgetExhausted:
+    message = f"{asked} micro-dollars do not fit the budget of this {window}: {used} of {limit} are spent or held"
+    return BudgetExhausted(message, window=window, limit=limit, used=used, asked=asked)
+
+
+def _check(cost: int) -> None:
+    if not 0 <= cost <= MOST:
+        raise ValueError(f"a cost must be between 0 and {MOST} micro-dollars, not {cost}")

@@ -1,0 +1,267 @@
+"""The way of a request: admit, look in the cache, describe; then predict, decide, execute and observe until it is time to answer."""
+
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import structlog
+
+from router.admission import Admission, Bill
+from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
+from router.identity import cache_key
+from router.ports import Cache, Describer, Executor, Journal, Policy, Predictor
+from router.record import Book, bought, by_stage, rewarded, spent
+from router.telemetry import Telemetry, trace_id
+from router.tenants import Tenants
+from router.types import (
+    Action,
+    Answer,
+    Budget,
+    Decision,
+    Ending,
+    Evidence,
+    Features,
+    Final,
+    Outcome,
+    Plan,
+    Planned,
+    Prediction,
+    Query,
+    Receipt,
+    Record,
+    Reward,
+    Stage,
+    Usage,
+)
+
+log = structlog.get_logger("rheostat.pipeline")
+_LEASE_MARGIN = 30.0  # seconds a hold outlives the deadline, for settling
+_LONGEST_LEASE = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a pipeline is made of."""
+
+    catalogue: Mapping[str, Plan]
+    describer: Describer
+    prior: Predictor
+    policies: Mapping[str, Policy]  # the first is the default
+    executor: Executor
+    admission: Admission
+    cache: Cache
+    journal: Journal
+    tenants: Tenants
+    telemetry: Telemetry
+    new_id: Callable[[], str]
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """Where one request stands: what it may use, and what it has seen."""
+
+    query: Query
+    book: Book
+    bill: Bill
+    features: Features
+    predictor: Predictor
+    policy: Policy
+    plans: tuple[Plan, ...]
+    rng: np.random.Generator
+    evidence: Evidence = field(default_factory=Evidence)
+    best: Answer | None = None
+    stages: list[tuple[str, Usage]] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> Budget:
+        """What the request may still spend."""
+        return self.query.budget.less(self.bill.usage)
+
+    def final(self, ending: Ending) -> Final:
+        """The end of the request as it stands."""
+        degraded = (*self.degraded, "STORE_UNAVAILABLE") if self.bill.degraded else tuple(self.degraded)
+        receipt = Receipt(usage=self.bill.usage, stages=tuple(self.stages))
+        answer = None if ending == "abstained" else self.best
+        return Final(decision_id=self.book.decision_id, answer=answer, receipt=receipt, ending=ending, degraded=degraded)
+
+
+class Pipeline:
+    """Every request is one walk through the parts. `predictor` may be replaced at any time: a request keeps the one it began with."""
+
+    def __init__(self, parts: Parts, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self._parts = parts
+        self._rng = np.random.default_rng()  # making one takes longer than deciding
+
+    async def plan(self, query: Query) -> Planned:
+        """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
+        turn = self._turn(query, self._book(query), Bill())
+        prediction, decision = self._decide(turn, self._affordable(turn))
+        await self._parts.journal.write(
+            [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
+        )
+        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision)
+
+    async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
+        """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
+        worst, book = self._worst(query), self._book(query)
+        key = cache_key(query, self.predictor.version)
+        if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
+            yield await self._from_cache(book, stored)
+            return
+        lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
+        async with (
+            self._parts.admission.admit(query.tenant, book.decision_id, worst, lease) as bill,
+            aclosing(self._walk(self._turn(query, book, bill))) as events,
+        ):
+            async for event in events:
+                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer:
+                    await self._parts.cache.put(key, json.dumps(asdict(event.answer)).encode())
+                yield event
+
+    async def report(self, reward: Reward, tenant: str) -> None:
+        """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
+        rows = await self.explain(reward.decision_id, tenant)
+        await self._parts.journal.write([rewarded(reward, tenant)])
+        plans = [row.plan for row in rows if row.plan]
+        self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
+
+    async def explain(self, decision_id: str, tenant: str) -> Sequence[Record]:
+        """The rows of one decision, stages first."""
+        rows = [row async for row in self._parts.journal.read(decision_id)]
+        if not rows or any(row.tenant != tenant for row in rows):
+            raise UnknownDecision(f"tenant {tenant!r} has no decision {decision_id!r}", decision_id=decision_id)
+        return by_stage(rows)
+
+    async def _walk(self, turn: Turn) -> AsyncGenerator[Stage | Final, None]:
+        """The loop."""
+        for index in range(turn.query.knobs.max_stages + 1):
+            forced = self._forced(turn, index)
+            prediction, decision = self._decide(turn, () if forced else self._affordable(turn))
+            row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
+            if decision.action is not Action.BUY:
+                yield await self._end(turn, row, _ending(decision, turn.best, forced))
+                return
+            stage = Stage(decision_id=row.decision_id, index=index, prediction=prediction, decision=decision, best=turn.best)
+            yield stage
+            outcome = await self._buy(turn, row, self._parts.catalogue[decision.plan])
+            if outcome is not None:
+                yield replace(stage, outcome=outcome, best=turn.best)
+
+    def _forced(self, turn: Turn, index: int) -> Ending | None:
+        """Why nothing more may be bought, whatever the policy would say."""
+        if turn.degraded:
+            return "degraded"
+        if self._parts.clock() >= turn.query.deadline:
+            return "deadline"
+        if index >= turn.query.knobs.max_stages:
+            return "stages"
+        return None if self._affordable(turn) else "budget"
+
+    def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+        began = self._parts.clock()
+        try:
+            prediction = turn.predictor.predict(turn.features, turn.evidence, plans)
+        except RouterError as error:
+            log.warning("predictor_failed", reason=error.reason, error=error.message)
+            turn.predictor = self._parts.prior
+            prediction = turn.predictor.predict(turn.features, turn.evidence, plans)
+        decision = turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
+        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        return prediction, decision
+
+    async def _buy(self, turn: Turn, row: Record, plan: Plan) -> Outcome | None:
+        """Execute and observe one plan; None when its pool failed but an answer is in hand. What was spent is logged in any case."""
+        before = turn.bill.usage
+        try:
+            with self._parts.telemetry.stage(row.decision_id, row):
+                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill)
+        except BackendUnavailable as error:
+            await self._parts.journal.write([spent(row, turn.bill.usage.since(before), "failed")])
+            if turn.best is None:
+                raise
+            turn.degraded.append(error.reason)
+            return None
+        except BaseException:
+            cut = spent(row, turn.bill.usage.since(before), "cancelled")
+            await self._parts.admission.uncancelled(self._parts.journal.write([cut]))
+            raise
+        finally:
+            self._parts.telemetry.charged(plan.id, turn.bill.usage.since(before))
+        turn.stages.append((plan.id, outcome.usage))
+        turn.evidence = turn.evidence.plus(outcome)
+        turn.best = turn.predictor.best(turn.features, turn.evidence)
+        await self._parts.journal.write([bought(row, outcome)])
+        return outcome
+
+    async def _end(self, turn: Turn, row: Record, ending: Ending) -> Final:
+        """Write the last row, then give the final answer: nothing is acknowledged that is not logged."""
+        await self._parts.journal.write([replace(row, stop_reason=ending)])
+        if turn.best is None and ending == "deadline":
+            raise DeadlineExceeded("the deadline passed before any answer was in hand", decision_id=row.decision_id)
+        if turn.best is None and ending == "budget":
+            raise BudgetExhausted("no plan's worst case fits what this request may spend", decision_id=row.decision_id)
+        return turn.final(ending)
+
+    async def _from_cache(self, book: Book, stored: bytes) -> Final:
+        answer = Answer(**json.loads(stored))
+        await self._parts.journal.write([book.cached(self._parts.now(), answer)])
+        return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
+
+    def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+        return Turn(
+            query=query,
+            book=book,
+            bill=bill,
+            features=self._parts.describer.describe(query),
+            predictor=self.predictor,
+            policy=self._policy(query),
+            plans=self._allowed(query),
+            rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
+        )
+
+    def _book(self, query: Query) -> Book:
+        prompt = self._parts.tenants[query.tenant].retain(query.text)
+        return Book(query=query, decision_id=self._parts.new_id(), prompt=prompt, trace_id=trace_id())
+
+    def _policy(self, query: Query) -> Policy:
+        policies = self._parts.policies
+        name = query.knobs.policy or next(iter(policies))
+        if name not in policies:
+            raise UnknownPolicy(f"no policy {name!r} is configured; there are {', '.join(policies)}", policy=name)
+        return policies[name]
+
+    def _allowed(self, query: Query) -> tuple[Plan, ...]:
+        catalogue = self._parts.catalogue
+        for name in query.knobs.plans:
+            if name not in catalogue:
+                raise UnknownPlan(f"no plan {name!r} is in the catalogue; there are {', '.join(catalogue)}", plan=name)
+        return tuple(plan for name, plan in catalogue.items() if name in query.knobs.plans or not query.knobs.plans)
+
+    def _affordable(self, turn: Turn) -> tuple[Plan, ...]:
+        """Plans whose ceiling fits what is left; a request's budget so is never passed."""
+        left = turn.left
+        return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
+
+    def _worst(self, query: Query) -> int:
+        """Micro-dollars this request can cost at the very most. Checks names on the way, before anything is held."""
+        self._policy(query)
+        dearest = max(plan.budget.cost or 0 for plan in self._allowed(query)) * query.knobs.max_stages
+        return dearest if query.budget.cost is None else min(dearest, query.budget.cost)
+
+
+def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> Ending:
+    """How a request ends. An answer in hand that is withheld is an abstention, whatever forced the end."""
+    if decision.action is Action.ABSTAIN and (best is not None or forced is None):
+        return "abstained"
+    return forced or "stopped"
+
+
+def _fits(ceiling: int | None, left: int | None) -> bool:
+    return left is None or (ceiling is not None and ceiling <= left)

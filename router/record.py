@@ -1,0 +1,113 @@
+"""Log rows: what a decision saw, what it bought, what it was worth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from router.types import Answer, Decision, Features, Outcome, Prediction, Query, Record, Reward, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Writes the rows of one request; `prompt` is what the tenant's retention allows."""
+
+    query: Query
+    decision_id: str
+    prompt: str
+    trace_id: str = ""
+
+    def stage(self, index: int, at: float, *, features: Features, prediction: Prediction, decision: Decision, best: Answer | None) -> Record:
+        """The row of one decision, as it stood before anything was bought."""
+        offered = tuple(decision.scores)
+        success = {forecast.plan: forecast.success for forecast in prediction.forecasts}
+        return Record(
+            id=f"{self.decision_id}/{index}",
+            kind="stage",
+            decision_id=self.decision_id,
+            tenant=self.query.tenant,
+            at=at,
+            trace_id=self.trace_id,
+            stage=index,
+            task=self.query.task.value,
+            prompt=self.prompt if index == 0 else "",
+            features=tuple(features.vector.tolist()),
+            feature_version=features.version,
+            in_hand=prediction.in_hand,
+            answer=best.answer if best else "",
+            action=decision.action.value,
+            plan=decision.plan,
+            propensity=decision.propensity,
+            explored=decision.explored,
+            offered=offered,
+            scores=tuple(decision.scores.values()),
+            success=tuple(success.get(name, prediction.in_hand) for name in offered),
+            policy=decision.policy,
+            predictor=prediction.version,
+            reason=decision.reason,
+        )
+
+    def cached(self, at: float, answer: Answer) -> Record:
+        """The row of an answer that was already paid for."""
+        return Record(
+            id=f"{self.decision_id}/0",
+            kind="stage",
+            decision_id=self.decision_id,
+            tenant=self.query.tenant,
+            at=at,
+            trace_id=self.trace_id,
+            task=self.query.task.value,
+            prompt=self.prompt,
+            in_hand=answer.confidence,
+            answer=answer.answer,
+            action="stop",
+            reason="answered from the cache",
+            stop_reason="cached",
+        )
+
+
+def bought(record: Record, outcome: Outcome) -> Record:
+    """The row with what its plan gave."""
+    kept = outcome.candidates
+    return replace(
+        spent(record, outcome.usage, outcome.stop_reason),
+        outcome_answer=outcome.answer or "",
+        outcome_answers=tuple(one.answer or "" for one in kept),
+        outcome_scores=tuple(math.nan if one.score is None else one.score for one in kept),
+        outcome_logprobs=tuple(one.logprob for one in kept),
+    )
+
+
+def spent(record: Record, usage: Usage, stop_reason: str) -> Record:
+    """The row with what its plan cost, for a purchase that gave nothing."""
+    return replace(
+        record,
+        stop_reason=stop_reason,
+        prompt_tokens=usage.prompt_tokens,
+        kept_tokens=usage.kept_tokens,
+        discarded_tokens=usage.discarded_tokens,
+        cancelled_tokens=usage.cancelled_tokens,
+        scored_tokens=usage.scored_tokens,
+        calls=usage.calls,
+        cost=usage.cost,
+        seconds=usage.seconds,
+    )
+
+
+def rewarded(reward: Reward, tenant: str) -> Record:
+    """The row of a reward; `stage` is -1 where it rates the answer that was given."""
+    stage = -1 if reward.stage is None else reward.stage
+    return Record(
+        id=f"{reward.decision_id}/{stage}/{reward.source}",
+        kind="reward",
+        decision_id=reward.decision_id,
+        tenant=tenant,
+        at=reward.at,
+        stage=stage,
+        reward=reward.value,
+        reward_source=reward.source,
+    )
+
+
+def by_stage(records: Sequence[Record]) -> list[Record]:
+    """Stages in order, then rewards as they came."""
+    return sorted(records, key=lambda record: (record.kind == "reward", record.stage if record.kind == "stage" else record.at))

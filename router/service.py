@@ -1,0 +1,82 @@
+"""RouterService over the pipeline: whose knobs a call has, and how long it may take."""
+
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import grpc
+from rheostat.v1 import query_pb2
+from rheostat.v1 import router_service_pb2 as pb
+from rheostat.v1.router_service_pb2_grpc import RouterServiceServicer
+from structlog.contextvars import bind_contextvars
+
+from router import wire
+from router.errors import DeadlineExceeded
+from router.types import Knobs, Query
+
+if TYPE_CHECKING:
+    from router.pipeline import Pipeline
+
+MARGIN = 0.1  # seconds, but at most a tenth of what is left, kept back for bringing the answer home
+
+
+class RouterService(RouterServiceServicer):
+    """The public service. `defaults_of` gives a tenant's knobs or raises UnknownTenant; no call takes longer than `max_deadline` seconds."""
+
+    def __init__(self, pipeline: "Pipeline", defaults_of: Callable[[str], Knobs], max_deadline: float = 120.0) -> None:
+        self._pipeline = pipeline
+        self._defaults_of = defaults_of
+        self._max_deadline = max_deadline
+
+    async def PlanQuery(
+        self, request: pb.PlanQueryRequest, context: grpc.aio.ServicerContext[pb.PlanQueryRequest, pb.PlanQueryResponse]
+    ) -> pb.PlanQueryResponse:
+        """Decides, and spends nothing."""
+        planned = await self._pipeline.plan(self._query(request.query, context.time_remaining()))
+        bind_contextvars(decision_id=planned.decision_id)
+        return wire.planned_to_pb(planned)
+
+    async def AnswerQuery(
+        self, request: pb.AnswerQueryRequest, context: grpc.aio.ServicerContext[pb.AnswerQueryRequest, pb.AnswerQueryResponse]
+    ) -> None:
+        """Answers, an event at a time; however the call ends, the pipeline's generator is closed before it does."""
+        query = self._query(request.query, context.time_remaining())
+        async with aclosing(self._pipeline.answer(query)) as events:
+            async for event in events:
+                bind_contextvars(decision_id=event.decision_id)
+                await context.write(wire.event_to_pb(event))
+
+    async def ReportOutcome(
+        self, request: pb.ReportOutcomeRequest, context: grpc.aio.ServicerContext[pb.ReportOutcomeRequest, pb.ReportOutcomeResponse]
+    ) -> pb.ReportOutcomeResponse:
+        """Stores a reward."""
+        tenant = self._tenant(request.tenant)
+        bind_contextvars(decision_id=request.decision_id)
+        await self._pipeline.report(wire.reward_from_pb(request, at=time.time()), tenant)
+        return pb.ReportOutcomeResponse()
+
+    async def ExplainDecision(
+        self, request: pb.ExplainDecisionRequest, context: grpc.aio.ServicerContext[pb.ExplainDecisionRequest, pb.ExplainDecisionResponse]
+    ) -> pb.ExplainDecisionResponse:
+        """Tells what was logged of a decision."""
+        tenant = self._tenant(request.tenant)
+        bind_contextvars(decision_id=request.decision_id)
+        return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant))
+
+    def _query(self, query: query_pb2.Query, remaining: float | None) -> Query:
+        tenant = self._tenant(query.tenant)
+        return wire.query_from_pb(query, tenant, self._deadline(remaining), self._defaults_of(tenant))
+
+    def _tenant(self, name: str) -> str:
+        """The tenant's id; it stands in the call's line even when the tenant is unknown."""
+        tenant = name or "default"
+        bind_contextvars(tenant=tenant)
+        return tenant
+
+    def _deadline(self, remaining: float | None) -> float:
+        """When the work must be done, on the monotonic clock, for a client that waits for so many more seconds (None: for ever)."""
+        left = self._max_deadline if remaining is None else min(remaining, self._max_deadline)
+        if left <= 0:
+            raise DeadlineExceeded("the deadline passed before the work began")
+        return time.monotonic() + left - min(MARGIN, left / 10)

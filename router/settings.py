@@ -1,0 +1,224 @@
+"""Settings: environment (`RHEOSTAT_`), then the YAML file that `RHEOSTAT_CONFIG` names, then defaults that need nothing configured."""
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from router.tenants import Limits, Retention, Tenant
+from router.types import Budget, Knobs, Plan, Price
+
+MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
+
+
+class Section(BaseModel):
+    """A part of the settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Choice(Section):
+    """A plug-in by name, with its options."""
+
+    name: str
+    options: dict[str, object] = Field(default_factory=dict)
+
+
+class PoolSettings(Section):
+    """One model to sample from, and what judges what it writes."""
+
+    backend: Choice
+    verifier: Choice | None = None
+    joules_per_token: float = Field(0.0, ge=0)
+    """Estimate: the power the machine draws at work divided by the tokens per second it handles."""
+    model: str = ""
+    """Name for telemetry."""
+
+
+class PlanSettings(Section):
+    """One plan of the catalogue."""
+
+    pool: str
+    strategy: str
+    options: dict[str, object] = Field(default_factory=dict)
+    tokens: int | None = Field(None, gt=0)
+    """Ceiling on the tokens of one execution."""
+    cost: int = Field(gt=0)
+    """Ceiling on the micro-dollars of one execution: what is held before it starts."""
+    price: tuple[float, float, float]
+    """Micro-dollars per token read, written and scored."""
+
+    def plan(self, name: str) -> Plan:
+        """As the router's noun."""
+        prompt, completion, scored = self.price
+        return Plan(
+            id=name,
+            pool=self.pool,
+            strategy=self.strategy,
+            options=MappingProxyType(self.options),
+            budget=Budget(tokens=self.tokens, cost=self.cost),
+            price=Price(prompt=prompt, completion=completion, scored=scored),
+        )
+
+
+def bundled_model(name: str) -> Path:
+    """Folder of a bundled model."""
+    return MODELS / name
+
+
+def _embedded(model: str, verifier: str = "") -> PoolSettings:
+    return PoolSettings(
+        backend=Choice(name="embedded", options={"directory": str(bundled_model(model))}),
+        verifier=Choice(name="reward", options={"directory": str(bundled_model(verifier))}) if verifier else None,
+        joules_per_token={"nano": 0.002, "small": 0.005, "large": 0.015}[model],
+        model=f"rheostat-{model}",
+    )
+
+
+def _bundled_pools() -> dict[str, PoolSettings]:
+    return {"nano": _embedded("nano"), "small": _embedded("small", "prm"), "large": _embedded("large", "prm")}
+
+
+# Dollars per million tokens in proportion to the parameters of each model, reading at a quarter of writing, scoring as reading by the largest.
+_NANO, _SMALL, _LARGE = (0.1, 0.4, 0.7), (0.22, 0.9, 0.7), (0.7, 2.8, 0.7)
+
+
+def _bundled_plans() -> dict[str, PlanSettings]:
+    solve: dict[str, object] = {"skill": "solve"}
+    return {
+        "nano-direct": PlanSettings(pool="nano", strategy="direct", tokens=1_000, cost=200, price=_NANO),
+        "small-solve": PlanSettings(pool="small", strategy="direct", options=solve, tokens=2_000, cost=1_000, price=_SMALL),
+        "small-vote": PlanSettings(pool="small", strategy="self_consistency", options={"n": 16}, tokens=12_000, cost=6_000, price=_SMALL),
+        "small-best": PlanSettings(
+            pool="small", strategy="best_of_n", options={"n": 16, "select": "weighted"}, tokens=20_000, cost=15_000, price=_SMALL
+        ),
+        "large-solve": PlanSettings(pool="large", strategy="direct", options=solve, tokens=2_000, cost=3_000, price=_LARGE),
+        "large-vote": PlanSettings(pool="large", strategy="self_consistency", options={"n": 8}, tokens=8_000, cost=12_000, price=_LARGE),
+        "large-tree": PlanSettings(
+            pool="large", strategy="tree_search", options={"beams": 4, "children": 4}, tokens=120_000, cost=120_000, price=_LARGE
+        ),
+    }
+
+
+class TenantSettings(Section):
+    """One tenant's standing terms; see `Knobs` for what each knob does."""
+
+    value: float = Field(4_000.0, ge=0)
+    """Micro-dollars one right answer is worth."""
+    abstain_below: float = Field(0.0, ge=0, le=1)
+    exploration: float = Field(0.02, ge=0, le=1)
+    """Share of decisions drawn uniformly, so that the log can teach."""
+    max_stages: int = Field(3, ge=1, le=8)
+    plans: tuple[str, ...] = ()
+    policy: str = ""
+    cache: bool = True
+    per_minute: int | None = Field(None, gt=0)
+    """Micro-dollars."""
+    per_day: int | None = Field(None, gt=0)
+    retention: Retention = Retention.HASH
+
+    def tenant(self, name: str) -> Tenant:
+        """As the router's noun."""
+        knobs = {field: getattr(self, field) for field in Knobs.__dataclass_fields__}
+        return Tenant(id=name, knobs=Knobs(**knobs), limits=Limits(minute=self.per_minute, day=self.per_day), retention=self.retention)
+
+
+class WorkerSettings(Section):
+    """Where plans are run."""
+
+    address: str = ""
+    """gRPC address of a worker; empty: one is started, on a Unix socket."""
+    threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), gt=0)
+    """CPU threads of each bundled model."""
+    pools: dict[str, PoolSettings] = Field(default_factory=_bundled_pools)
+
+
+class ServerSettings(Section):
+    """The public door."""
+
+    address: str = "127.0.0.1:50051"
+    drain_delay: float = Field(0.5, ge=0)
+    """Seconds between saying that it ends and refusing calls."""
+    grace: float = Field(20.0, ge=0)
+    """Seconds running calls may still take."""
+    permits: int = Field(256, gt=0)
+    """Answers under way at once; more are refused."""
+    max_deadline: float = Field(120.0, gt=0)
+    """Seconds, the longest any call may take."""
+
+
+class JournalSettings(Section):
+    """The decision log."""
+
+    rotate_rows: int = Field(5_000, gt=0)
+    """Rows after which a Parquet file is written."""
+    rotate_seconds: float = Field(60.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RHEOSTAT_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+        use_attribute_docstrings=True,
+    )
+
+    config: Path | None = None
+    """YAML file with any of these settings."""
+    data: Path = Path("rheostat-data")
+    """Folder of the log, the state of our own Redis, and retrained predictors."""
+    redis_url: str | None = None
+    """Redis to use; none: one is started, kept in the data folder."""
+    server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    journal: JournalSettings = JournalSettings()
+    plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)
+    encoder: Choice = Choice(name="static")
+    predictor: Choice = Choice(name="logistic")
+    """`rheostat retrain` writes to the data folder's `predictor`, which is preferred to the bundled one once it is there."""
+    policies: dict[str, Choice] = Field(
+        default_factory=lambda: {"allocator": Choice(name="allocator"), "threshold": Choice(name="threshold"), "fixed": Choice(name="fixed")}
+    )
+    """The first is the default."""
+    tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
+    cache_seconds: float = Field(3600.0, gt=0)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Settings":
+        if taken := {"stop", "abstain"} & set(self.plans):
+            raise ValueError(f"no plan may be called {', '.join(sorted(taken))}: it is the name of a choice")
+        for name, plan in self.plans.items():
+            if plan.pool not in self.worker.pools:
+                raise ValueError(f"plan {name}: no pool {plan.pool!r}; there are {', '.join(self.worker.pools)}")
+        for name, tenant in self.tenants.items():
+            if unknown := set(tenant.plans) - set(self.plans):
+                raise ValueError(f"tenant {name}: no plan {', '.join(sorted(unknown))}; there are {', '.join(self.plans)}")
+            if tenant.policy and tenant.policy not in self.policies:
+                raise ValueError(f"tenant {name}: no policy {tenant.policy!r}; there are {', '.join(self.policies)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, the YAML file, defaults."""
+        given = init_settings().get("config") or os.environ.get("RHEOSTAT_CONFIG")
+        if given and not Path(given).is_file():
+            raise FileNotFoundError(f"RHEOSTAT_CONFIG: there is no file {given}")
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=given)
+
+    @property
+    def predictor_directory(self) -> Path:
+        """Where `rheostat retrain` writes."""
+        return self.data / "predictor"

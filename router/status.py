@@ -1,0 +1,58 @@
+"""What went wrong as `google.rpc.Status`, with its details, and back."""
+
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from router.errors import BudgetExhausted, InvalidQuery, RouterError
+
+DOMAIN = "rheostat"
+MOST_VIOLATIONS = 16  # trailers are small: more would make the client see another error than this one
+
+
+def status_of(error: RouterError) -> status_pb2.Status:
+    """ErrorInfo always; RetryInfo where trying again may help; QuotaFailure when it is about money."""
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
+    if error.retry_after is not None:
+        details.append(
+            error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=round(error.retry_after % 1 * 1e9), seconds=int(error.retry_after)))
+        )
+    if isinstance(error, BudgetExhausted):
+        subject = f"tenant:{error.metadata.get('tenant', '')}"
+        details.append(
+            error_details_pb2.QuotaFailure(violations=[error_details_pb2.QuotaFailure.Violation(subject=subject, description=error.message)])
+        )
+    return _status(code_pb2.Code.Value(error.code), error.message, details)
+
+
+def refusal(violations: Iterable[tuple[str, str]]) -> status_pb2.Status:
+    """INVALID_ARGUMENT with a BadRequest that names the fields; `violations` are pairs of field path and description."""
+    kept = list(violations)[:MOST_VIOLATIONS]
+    info = error_details_pb2.ErrorInfo(reason=InvalidQuery.reason, domain=DOMAIN)
+    fields = [error_details_pb2.BadRequest.FieldViolation(field=field, description=description) for field, description in kept]
+    message = "; ".join(f"{field}: {description}" for field, description in kept[:3])
+    return _status(code_pb2.INVALID_ARGUMENT, message, [info, error_details_pb2.BadRequest(field_violations=fields)])
+
+
+def error_of(failure: grpc.aio.AioRpcError) -> RouterError | None:
+    """The error that the other side's `status_of` told of; None when the status is not one of ours."""
+    status = rpc_status.from_call(failure)
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            kind = {kind.reason: kind for kind in RouterError.__subclasses__()}.get(info.reason, RouterError)
+            return kind(failure.details() or "", **info.metadata)
+    return None
+
+
+def _status(code: int, message: str, details: Iterable[Message]) -> status_pb2.Status:
+    status = status_pb2.Status(code=code, message=message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status

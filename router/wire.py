@@ -1,0 +1,190 @@
+"""RouterService's messages from and to the nouns: nothing else in the router, but what it shares with the workers, knows protobuf."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import uuid4
+
+from rheostat.v1 import answer_pb2, decision_pb2, query_pb2, router_service_pb2, usage_pb2
+
+from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
+from router.types import Answer, Decision, Final, Knobs, Planned, Prediction, Query, Receipt, Record, Reward, Stage
+
+_SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
+    router_service_pb2.REWARD_SOURCE_VERIFIER: "verifier",
+    router_service_pb2.REWARD_SOURCE_USER: "user",
+    router_service_pb2.REWARD_SOURCE_JUDGE: "judge",
+    router_service_pb2.REWARD_SOURCE_UNIT_TEST: "unit_test",
+}
+
+
+def query_from_pb(query: query_pb2.Query, tenant: str, deadline: float, defaults: Knobs) -> Query:
+    """A query of this tenant, due at `deadline` on the service's monotonic clock; knobs that are absent are the tenant's `defaults`."""
+    return Query(
+        id=query.id or uuid4().hex,
+        messages=messages_from_pb(query.messages),
+        tenant=tenant,
+        task=task_from_pb(query.task),
+        deadline=deadline,
+        budget=budget_from_pb(query.budget),
+        knobs=_knobs(query.knobs, defaults) if query.HasField("knobs") else defaults,
+        seed=query.seed if query.HasField("seed") else None,
+    )
+
+
+def reward_from_pb(request: router_service_pb2.ReportOutcomeRequest, at: float) -> Reward:
+    """A reward that came `at` Unix seconds."""
+    return Reward(
+        decision_id=request.decision_id,
+        value=request.reward,
+        source=_SOURCES[request.source],
+        at=at,
+        stage=request.stage if request.HasField("stage") else None,
+    )
+
+
+def planned_to_pb(planned: Planned) -> router_service_pb2.PlanQueryResponse:
+    """What would be bought first."""
+    return router_service_pb2.PlanQueryResponse(
+        decision_id=planned.decision_id,
+        prediction=_prediction(planned.prediction),
+        decision=_decision(planned.decision),
+    )
+
+
+def event_to_pb(event: Stage | Final) -> router_service_pb2.AnswerQueryResponse:
+    """One event of an answer."""
+    if isinstance(event, Stage):
+        return router_service_pb2.AnswerQueryResponse(stage=_stage(event))
+    return router_service_pb2.AnswerQueryResponse(final=_final(event))
+
+
+def explanation_to_pb(records: Sequence[Record]) -> router_service_pb2.ExplainDecisionResponse:
+    """The log rows of one decision."""
+    return router_service_pb2.ExplainDecisionResponse(
+        stages=[_decided(record) for record in records if record.kind == "stage"],
+        rewards=[_rewarded(record) for record in records if record.kind == "reward"],
+    )
+
+
+def _knobs(knobs: query_pb2.Knobs, defaults: Knobs) -> Knobs:
+    return replace(
+        defaults,
+        value=knobs.value_microdollars if knobs.HasField("value_microdollars") else defaults.value,
+        abstain_below=knobs.abstain_below if knobs.HasField("abstain_below") else defaults.abstain_below,
+        exploration=knobs.exploration if knobs.HasField("exploration") else defaults.exploration,
+        max_stages=knobs.max_stages if knobs.HasField("max_stages") else defaults.max_stages,
+        plans=tuple(knobs.plans) or defaults.plans,
+        policy=knobs.policy if knobs.HasField("policy") else defaults.policy,
+        cache=knobs.cache if knobs.HasField("cache") else defaults.cache,
+    )
+
+
+def _prediction(prediction: Prediction) -> decision_pb2.Prediction:
+    return decision_pb2.Prediction(
+        in_hand=prediction.in_hand,
+        forecasts=[
+            decision_pb2.Forecast(
+                plan=forecast.plan,
+                success=forecast.success,
+                low=forecast.low,
+                high=forecast.high,
+                tokens=forecast.tokens,
+                cost_microdollars=forecast.cost,
+                seconds=forecast.seconds,
+            )
+            for forecast in prediction.forecasts
+        ],
+        version=prediction.version,
+    )
+
+
+def _decision(decision: Decision) -> decision_pb2.Decision:
+    return decision_pb2.Decision(
+        action=f"ACTION_{decision.action.name}",
+        plan=decision.plan,
+        propensity=decision.propensity,
+        scores=dict(decision.scores),
+        explored=decision.explored,
+        policy=decision.policy,
+        reason=decision.reason,
+    )
+
+
+def _stage(stage: Stage) -> answer_pb2.StageEvent:
+    return answer_pb2.StageEvent(
+        decision_id=stage.decision_id,
+        index=stage.index,
+        prediction=_prediction(stage.prediction),
+        decision=_decision(stage.decision),
+        outcome=outcome_to_pb(stage.outcome) if stage.outcome else None,
+        best=_answer(stage.best) if stage.best else None,
+    )
+
+
+def _final(final: Final) -> answer_pb2.FinalAnswer:
+    return answer_pb2.FinalAnswer(
+        decision_id=final.decision_id,
+        answer=_answer(final.answer) if final.answer else None,
+        receipt=_receipt(final.receipt),
+        ending=f"ENDING_{final.ending.upper()}",
+        degraded=final.degraded,
+    )
+
+
+def _answer(answer: Answer) -> answer_pb2.Answer:
+    return answer_pb2.Answer(text=answer.text, answer=answer.answer, confidence=answer.confidence, plan=answer.plan)
+
+
+def _receipt(receipt: Receipt) -> answer_pb2.Receipt:
+    return answer_pb2.Receipt(
+        usage=usage_to_pb(receipt.usage),
+        stages=[answer_pb2.StageUsage(plan=plan, usage=usage_to_pb(usage)) for plan, usage in receipt.stages],
+        cached=receipt.cached,
+    )
+
+
+def _decided(record: Record) -> router_service_pb2.DecidedStage:
+    return router_service_pb2.DecidedStage(
+        index=record.stage,
+        decide_time=datetime.fromtimestamp(record.at, UTC),
+        choices=[
+            router_service_pb2.Choice(name=name, success=success, score=score)
+            for name, success, score in zip(record.offered, record.success, record.scores, strict=True)
+        ],
+        action=f"ACTION_{record.action.upper()}" if record.action else None,
+        plan=record.plan,
+        propensity=record.propensity,
+        explored=record.explored,
+        policy=record.policy,
+        predictor=record.predictor,
+        reason=record.reason,
+        in_hand=record.in_hand,
+        answer=record.answer,
+        outcome_answer=record.outcome_answer,
+        stop_reason=record.stop_reason,
+        usage=_spent(record),
+    )
+
+
+def _spent(record: Record) -> usage_pb2.Usage:
+    return usage_pb2.Usage(
+        prompt_tokens=record.prompt_tokens,
+        kept_tokens=record.kept_tokens,
+        discarded_tokens=record.discarded_tokens,
+        cancelled_tokens=record.cancelled_tokens,
+        scored_tokens=record.scored_tokens,
+        calls=record.calls,
+        cost_microdollars=record.cost,
+        seconds=record.seconds,
+    )
+
+
+def _rewarded(record: Record) -> router_service_pb2.ReportedReward:
+    return router_service_pb2.ReportedReward(
+        reward=record.reward,
+        source=f"REWARD_SOURCE_{record.reward_source.upper()}",
+        report_time=datetime.fromtimestamp(record.at, UTC),
+        stage=record.stage if record.stage >= 0 else None,
+    )

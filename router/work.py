@@ -1,0 +1,33 @@
+"""A worker process: the configured pools behind WorkerService, until told to stop."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from router.app import pools
+from router.interceptors import Interceptor
+from router.settings import Settings
+from router.telemetry import open_telemetry
+from workers.executor import LocalExecutor
+from workers.server import WorkerServer
+
+log = structlog.get_logger("rheostat.worker")
+_SWITCH = 0.0001  # seconds; several engines decode in threads, and each returns to Python between any two tensor operations
+
+
+async def work(settings: Settings, address: str) -> None:
+    """Serve until SIGINT or SIGTERM; raises UnknownPlan at once where a plan asks a pool for what it cannot do."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sys.setswitchinterval(_SWITCH)
+    with open_telemetry("rheostat-worker") as telemetry:
+        async with pools(settings) as loaded:
+            executor = LocalExecutor(pools=loaded, telemetry=telemetry)
+            executor.check([plan.plan(name) for name, plan in settings.plans.items()])
+            server = WorkerServer(executor, address, [Interceptor(telemetry.called)])
+            await server.start()
+            log.info("worker_started", address=address, pools=list(loaded))
+            await server.serve_until(stop, settings.server.grace)

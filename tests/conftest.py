@@ -1,0 +1,71 @@
+"""Fixtures for everybody: a real Redis server, started once."""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from router.store import Store, open_redis, server_command
+
+
+class RedisServer:
+    """A real redis-server on a unix socket, that can be killed and started again on the same data."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.address = data_dir / "r.sock"
+        self.url = f"unix://{self.address}"
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(server_command(self.data_dir, self.address), stdout=subprocess.DEVNULL)
+        with redis.Redis(unix_socket_path=str(self.address)) as client:
+            for _ in range(500):
+                try:
+                    client.ping()
+                    return
+                except redis.ConnectionError:
+                    time.sleep(0.02)
+        raise AssertionError((self.data_dir / "redis.log").read_text())
+
+    def kill(self) -> None:
+        """As kill -9: nothing is said goodbye to."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One server for the whole session; tests share it through `redis_url` or `store`."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-") as directory:
+        server = RedisServer(Path(directory))
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def mortal_redis() -> Iterator[RedisServer]:
+    """A server of one's own, to be killed."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-") as directory:
+        server = RedisServer(Path(directory))
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The shared server, emptied."""
+    with redis.Redis(unix_socket_path=str(redis_server.address)) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+async def store(redis_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    """A connection to the shared server, emptied."""
+    async with open_redis(redis_url, tmp_path) as store:
+        yield store

@@ -1,0 +1,150 @@
+"""What every strategy must keep to, whatever it does."""
+
+import asyncio
+import math
+import time
+from dataclasses import replace
+
+import pytest
+
+from router.errors import BackendUnavailable, UnknownPlan
+from router.types import Budget, Fate, Price
+from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
+from workers.executor import LocalExecutor, Pool
+from workers.strategies import strategies
+
+NAMES = tuple(strategies.describe())
+LONG = "1111111111 2222222222"  # steps of many tokens
+
+
+@pytest.fixture(params=NAMES)
+def plan(request):
+    return a_plan(request.param)
+
+
+def assert_charged_exactly(rig, usage):
+    price = a_plan("direct").price
+    written = usage.kept_tokens + usage.discarded_tokens + usage.cancelled_tokens
+    assert usage.tokens == rig.truly_spent
+    assert usage.cost == math.ceil(usage.prompt_tokens * price.prompt + written * price.completion + usage.scored_tokens * price.scored - 1e-6)
+    assert usage.joules == pytest.approx(usage.tokens * 0.5)
+
+
+async def test_usage_is_the_sum_of_everything_bought_and_so_are_the_charges(plan):
+    rig = Rig()
+    outcome = await rig.run(plan)
+    assert outcome.answer == "31415"
+    assert_charged_exactly(rig, outcome.usage)
+    assert replace(rig.bill.usage, joules=0) == replace(outcome.usage, joules=0)
+    assert outcome.usage.calls == len(rig.toy.calls) + rig.oracle.rounds
+    assert min(outcome.usage.kept_tokens, outcome.usage.discarded_tokens) >= 0
+
+
+async def test_the_budget_is_kept_to_the_token(plan):
+    for tokens in range(0, 1200, 97):
+        rig = Rig(Toy(pace=0.00001))
+        outcome = await rig.run(plan, tokens=tokens)
+        assert outcome.usage.tokens <= tokens
+        assert_charged_exactly(rig, outcome.usage)
+
+
+async def test_the_cost_ceiling_of_the_plan_is_kept(plan):
+    for cost in range(0, 500, 41):
+        rig = Rig()
+        outcome = await rig.run(replace(plan, budget=Budget(cost=cost)), cost=300)
+        assert outcome.usage.cost <= min(cost, 300)
+        assert_charged_exactly(rig, outcome.usage)
+
+
+async def test_a_budget_that_pays_for_nothing_buys_nothing(plan):
+    outcome = await Rig().run(plan, tokens=5)
+    assert (outcome.answer, outcome.usage.tokens, outcome.stop_reason) == (None, 0, "budget")
+
+
+async def test_the_deadline_cancels_every_sample_and_charges_it(plan):
+    rig = Rig(Toy(pace=0.05, accuracy=1.0))
+    started = time.monotonic()
+    outcome = await rig.run(plan, a_query(LONG, deadline=started + 0.4))
+    assert time.monotonic() - started < 1.0
+    assert outcome.stop_reason == "deadline"
+    assert rig.toy.running == 0
+    assert outcome.usage.cancelled_tokens > 0
+    assert_charged_exactly(rig, outcome.usage)
+
+
+async def test_a_deadline_already_past_buys_next_to_nothing(plan):
+    rig = Rig()
+    outcome = await rig.run(plan, a_query(deadline=time.monotonic() - 1))
+    assert outcome.stop_reason == "deadline"
+    assert_charged_exactly(rig, outcome.usage)
+
+
+async def test_cancelling_cancels_every_sample_and_charges_it(plan):
+    rig = Rig(Toy(pace=0.01, accuracy=1.0))
+    task = asyncio.create_task(rig.run(plan, a_query(LONG)))
+    await asyncio.sleep(0.07)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rig.toy.running == 0
+    assert rig.bill.usage.cancelled_tokens > 0
+    assert_charged_exactly(rig, rig.bill.usage)
+
+
+async def test_a_parse_failure_is_never_a_vote(plan):
+    for seed in range(6):
+        rig = Rig(Toy(accuracy=1.0, mute=0.8), Oracle(constant=0.5))
+        outcome = await rig.run(plan, a_query(seed=seed))
+        readable = [one for one in outcome.candidates if one.answer is not None]
+        assert outcome.answer == ("31415" if readable else None)
+        assert all((one.fate is Fate.KEPT) == (one.answer is not None) for one in outcome.candidates)
+
+
+async def test_the_same_seed_gives_the_same_outcome_however_calls_interleave(plan):
+    outcomes = [await Rig(Toy(accuracy=0.5, pace=pace)).run(plan) for pace in (0.0, 0.0005)]
+    assert outcomes[0].answer == outcomes[1].answer
+    assert outcomes[0].text == outcomes[1].text
+    assert sorted(one.text for one in outcomes[0].candidates) == sorted(one.text for one in outcomes[1].candidates)
+    assert outcomes[0].usage.tokens == outcomes[1].usage.tokens
+
+
+async def test_one_failing_sample_is_survived(plan):
+    outcome = await Rig(Toy(fails=frozenset({1}))).run(plan)
+    assert outcome.answer == "31415"
+
+
+async def test_when_nothing_can_be_run_the_backend_is_to_blame(plan):
+    rig = Rig(Toy(fails=frozenset(range(1000))))
+    with pytest.raises(BackendUnavailable):
+        await rig.run(plan)
+    assert_charged_exactly(rig, rig.bill.usage)
+
+
+async def test_choosing_is_blind_to_order(plan):
+    outcome = await Rig(Toy(accuracy=0.6)).run(plan)
+    strategy = strategies.build(plan.strategy)
+    for candidates in (outcome.candidates, outcome.candidates[::-1]):
+        assert candidates[strategy.choose(candidates)].text == outcome.text
+
+
+def test_a_plan_is_refused_when_its_pool_cannot_run_it(plan):
+    bare = LocalExecutor(pools={"toy": Pool(backend=Toy(capabilities=frozenset()))})
+    needs = strategies.build(plan.strategy).needs
+    if not needs:
+        bare.check([plan])
+        return
+    with pytest.raises(UnknownPlan, match=f"{plan.strategy} needs {', '.join(sorted(needs))}, which pool toy lacks"):
+        bare.check([plan])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"pool": "elsewhere"}, {"strategy": "guess"}, {"options": {"bogus": 1}}], ids=["pool", "strategy", "option"]
+)  # fmt: skip
+async def test_a_plan_that_cannot_be_understood_is_refused(plan, changes):
+    with pytest.raises(UnknownPlan, match=plan.id):
+        await Rig().run(replace(plan, **changes))
+
+
+async def test_a_free_plan_has_no_cost_and_a_cost_ceiling_does_not_bind_it(plan):
+    outcome = await Rig().run(replace(plan, price=Price()), cost=0)
+    assert (outcome.answer, outcome.usage.cost) == ("31415", 0)

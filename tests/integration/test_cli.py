@@ -1,0 +1,113 @@
+"""The command line as people use it: other processes, real signals."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from router.settings import ServerSettings, Settings, WorkerSettings
+from workers.reasoner.workload import problems
+
+QUESTION = next(problems("test", 1, families=("stories",), levels=range(1, 2)))
+
+
+async def rheostat(*words: str, env: dict[str, str] | None = None) -> Process:
+    """A command under way."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (env or {})
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "router", *words, stdout=PIPE, stderr=PIPE, env=environment)
+
+
+async def output(*words: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    process = await rheostat(*words, env=env)
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def serving(config: Path) -> AsyncIterator[tuple[Process, str]]:
+    """`rheostat serve`, once it is ready, and its address."""
+    process = await rheostat("serve", env={"RHEOSTAT_CONFIG": str(config)})
+    assert process.stderr
+    address = ""
+    try:
+        async with asyncio.timeout(60):
+            while not (line := (await process.stderr.readline()).decode()).startswith("Ready"):
+                assert line, "serve ended before it was ready"
+                address = line.split()[-1] if line.strip().startswith("gRPC") else address
+        yield process, address
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()  # closes its pipes
+
+
+@pytest.fixture
+def config(settings: Settings, worker: str, tmp_path: Path) -> Path:
+    file = tmp_path / "settings.yaml"
+    given = {"worker": WorkerSettings(address=worker, pools=settings.worker.pools), "server": ServerSettings(address="127.0.0.1:0", drain_delay=0.0)}
+    file.write_text(settings.model_copy(update=given).model_dump_json(exclude={"config"}))
+    return file
+
+
+async def test_serve_answers_and_drains_on_a_signal(config: Path) -> None:
+    async with serving(config) as (process, address):
+        code, out, err = await output("ask", QUESTION.question, "--address", address, "--plan", "long", "--json")
+        assert code == 0, err
+        events = [json.loads(line) for line in out.splitlines()]
+        assert events[0]["stage"]["decision"]["plan"] == "long"
+        assert events[-1]["final"]["answer"]["answer"] == QUESTION.answer
+        asking = await rheostat("ask", QUESTION.question, "--address", address, "--plan", "long", "--json")
+        assert asking.stdout
+        await asking.stdout.readline()  # its first stage: the question is being worked on
+        process.send_signal(signal.SIGTERM)
+        rest, _ = await asking.communicate()
+        assert json.loads(rest.splitlines()[-1])["final"]["answer"]["answer"] == QUESTION.answer
+        _, said = await process.communicate()
+        assert b"Drained" in said
+        assert process.returncode == 0
+
+
+async def test_ask_shows_stages_and_receipt_and_says_what_is_wrong(config: Path) -> None:
+    async with serving(config) as (_, address):
+        code, out, _ = await output("ask", QUESTION.question, "--address", address, "--plan", "quick")
+        assert code == 0
+        assert "1. buy quick" in out
+        assert "micro-dollars" in out
+        code, _, err = await output("ask", QUESTION.question, "--address", address, "--plan", "none-such")
+        assert code == 1
+        assert "NOT_FOUND" in err
+        assert "Traceback" not in err
+
+
+async def test_settings_are_checked_and_shown(config: Path, tmp_path: Path) -> None:
+    code, out, _ = await output("config", "check", str(config), "--json")
+    assert (code, json.loads(out)["valid"]) == (0, True)
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("server: {adress: nowhere}")
+    code, _, err = await output("config", "check", str(wrong))
+    assert code == 1
+    assert "server.adress" in err
+    code, out, _ = await output("config", "show", "--json", env={"RHEOSTAT_CACHE_SECONDS": "7"})
+    assert json.loads(out)["cache_seconds"] == 7.0
+
+
+async def test_plugins_are_listed() -> None:
+    code, out, _ = await output("plugins", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert {"allocator", "fixed", "threshold"} <= set(found["policy"])
+    assert {"direct", "self_consistency", "best_of_n", "tree_search"} <= set(found["strategy"])
+
+
+async def test_retrain_without_a_log_says_what_to_do(tmp_path: Path) -> None:
+    code, _, err = await output("retrain", env={"RHEOSTAT_DATA": str(tmp_path)})
+    assert code == 1
+    assert "report outcomes" in err

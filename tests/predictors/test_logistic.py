@@ -1,0 +1,127 @@
+"""The fitted predictor at work: calibrated on traffic it never saw, quick, and wary of what it does not know."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from policies.allocator import Allocator
+from predictors.logistic import Logistic
+from predictors.training.fit import fit
+from router.errors import BadArtifact
+from router.types import Evidence, Knobs
+from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, practice
+
+NOTHING = Evidence()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("fitted")
+    fit(practice(1_200, seed=1), ("cheap", "dear"), directory)
+    return Logistic(str(directory))
+
+
+@pytest.fixture(scope="module")
+def traffic(served):
+    """A thousand fresh requests, plans drawn at random."""
+    return list(episodes(1_000, 2, served, Allocator(), Knobs(exploration=1.0, max_stages=2)))
+
+
+def calibration_error(p, y):
+    parts = np.array_split(np.argsort(p), 10)
+    return sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p)
+
+
+def test_confidence_in_fresh_answers_is_calibrated_and_tells_right_from_wrong(traffic):
+    answered = [episode for episode in traffic if episode.best]
+    confidence = np.array([episode.best.confidence for episode in answered])
+    right = np.array([float(episode.right) for episode in answered])
+    assert calibration_error(confidence, right) < 0.05
+    assert roc_auc_score(right, confidence) > 0.92
+    prompt_only = np.array([-episode.difficulty for episode in answered])
+    assert roc_auc_score(right, confidence) > roc_auc_score(right, prompt_only) + 0.1
+
+
+def test_what_is_forecast_before_buying_comes_true(served, traffic):
+    first = [episode for episode in traffic if episode.evidence.outcomes]
+    forecast, right = [], []
+    for episode in first:
+        plan = episode.evidence.outcomes[0].plan
+        forecasts = served.predict(features_of(episode.difficulty), NOTHING, PLANS).forecasts
+        forecast.append(next(one.success for one in forecasts if one.plan == plan))
+        right.append(float(episode.evidence.outcomes[0].answer == RIGHT))
+    assert calibration_error(np.array(forecast), np.array(right)) < 0.06
+    assert roc_auc_score(right, forecast) > 0.75
+
+
+def test_a_good_score_raises_belief_and_a_rival_with_a_better_one_lowers_it(served):
+    features = features_of(0.5)
+
+    def belief(*outcomes):
+        return served.predict(features, Evidence(outcomes=outcomes), PLANS).in_hand
+
+    seven = an_outcome("cheap", "7", 0.9)
+    assert belief(an_outcome("cheap", "7", 0.2)) < belief(an_outcome("cheap", "7", 0.6)) < belief(seven)
+    assert served.best(features, Evidence(outcomes=(seven, an_outcome("dear", "8", 0.1)))).answer == "7"
+    assert served.best(features, Evidence(outcomes=(an_outcome("cheap", "7", 0.1), an_outcome("dear", "8", 0.9)))).answer == "8"
+
+
+def test_an_unread_answer_is_no_answer_but_is_evidence(served):
+    features = features_of(0.3)
+    unread = Evidence(outcomes=(an_outcome("cheap", None),))
+    assert served.best(features, unread) is None
+    prediction = served.predict(features, unread, PLANS)
+    assert prediction.in_hand == 0.0
+    assert prediction.forecasts != served.predict(features, NOTHING, PLANS).forecasts
+
+
+def test_a_plan_it_does_not_know_gets_the_widest_interval(served):
+    new = replace(DEAR, id="new")
+    for evidence in (NOTHING, Evidence(outcomes=(an_outcome("cheap", "7", 0.99),))):
+        prediction = served.predict(features_of(0.1), evidence, (CHEAP, new))
+        known, unknown = prediction.forecasts
+        assert (unknown.low, unknown.high) == (prediction.in_hand, 1.0)
+        assert unknown.success >= prediction.in_hand
+        assert unknown.high - unknown.low > known.high - known.low
+        assert (unknown.cost, unknown.tokens) == (200, 200)
+        assert prediction.onward is None
+
+
+def test_onward_follows_the_plans_in_the_order_given(served):
+    features = features_of(0.4)
+    one = served.predict(features, NOTHING, (CHEAP, DEAR)).onward
+    other = served.predict(features, NOTHING, (DEAR, CHEAP)).onward
+    assert np.array_equal(one.ratios[::-1], other.ratios)
+    assert np.array_equal(one.rescue[::-1, ::-1], other.rescue)
+    assert served.predict(features, NOTHING, (DEAR,)).onward.rescue.shape == (1, 1)
+
+
+def test_what_a_second_plan_rescues_is_about_what_it_rescues_in_truth(served):
+    """Plans are right independently of each other here, given the difficulty."""
+    for difficulty in (0.3, 0.6):
+        onward = served.predict(features_of(difficulty), NOTHING, PLANS).onward
+        assert onward.rescue[0, 1] == pytest.approx(chance("dear", difficulty), abs=0.12)
+
+
+def test_features_of_another_kind_are_refused(served):
+    with pytest.raises(BadArtifact, match="rheostat retrain"):
+        served.predict(replace(features_of(0.5), version="world-2"), NOTHING, PLANS)
+
+
+def test_a_folder_without_an_artifact_is_refused(tmp_path):
+    with pytest.raises(BadArtifact):
+        Logistic(str(tmp_path))
+
+
+def test_predicting_is_quick(served):
+    """Aimed at 300 microseconds; the machine may be shared, so three times that is allowed."""
+    features, evidence = features_of(0.5), Evidence(outcomes=(an_outcome("cheap", "7", 0.6), an_outcome("dear", "8", 0.7)))
+    seconds = []
+    for _ in range(300):
+        started = time.perf_counter()
+        served.predict(features, evidence, PLANS)
+        seconds.append(time.perf_counter() - started)
+    assert np.median(seconds) < 900e-6

@@ -1,0 +1,133 @@
+"""In with a permit and a hold; out with a settlement, whichever way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from router.admission import Admission, Permits
+from router.errors import BudgetExhausted, Overloaded
+from router.ledger import RedisLedger
+from router.store import Store, open_redis
+from router.telemetry import Telemetry
+from router.tenants import Limits
+from router.types import Usage
+
+
+@pytest.fixture
+async def ledger(store: Store) -> AsyncIterator[RedisLedger]:
+    async with RedisLedger(store, lambda _: Limits(day=1_000)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+async def admission(ledger: RedisLedger) -> AsyncIterator[Admission]:
+    async with Admission(Permits(2), ledger, Telemetry()) as admission:
+        yield admission
+
+
+async def spending(admission: Admission, hold_id: str, cost: int, inside: asyncio.Event, pause: float) -> None:
+    async with admission.admit("t", hold_id, 400, 60) as bill:
+        bill.charge(Usage(cost=cost))
+        inside.set()
+        await asyncio.sleep(pause)
+
+
+async def test_the_bill_is_settled(admission: Admission, ledger: RedisLedger) -> None:
+    async with admission.admit("t", "h", 400, 60) as bill:
+        assert await ledger.spent("t") == (0, 400)
+        bill.charge(Usage(cost=20, kept_tokens=2))
+        bill.charge(Usage(cost=10, kept_tokens=1))
+        assert bill.usage == Usage(cost=30, kept_tokens=3)
+        assert not bill.degraded
+    assert await ledger.spent("t") == (30, 0)
+
+
+async def test_a_failure_inside_is_settled(admission: Admission, ledger: RedisLedger) -> None:
+    with suppress(ZeroDivisionError):
+        async with admission.admit("t", "h", 400, 60) as bill:
+            bill.charge(Usage(cost=30))
+            raise ZeroDivisionError
+    assert await ledger.spent("t") == (30, 0)
+
+
+async def test_a_cancelled_request_is_settled(admission: Admission, ledger: RedisLedger) -> None:
+    inside = asyncio.Event()
+    task = asyncio.ensure_future(spending(admission, "h", 30, inside, 60))
+    await inside.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()  # once more, while it settles
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with admission:
+        pass
+    assert await ledger.spent("t") == (30, 0)
+
+
+async def test_cancelled_at_any_moment_nothing_stays_held(admission: Admission, ledger: RedisLedger) -> None:
+    for step in range(12):
+        task = asyncio.ensure_future(spending(admission, f"h{step}", 1, asyncio.Event(), 0.01))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    async with admission:
+        pass
+    await asyncio.sleep(0.05)  # a reserve that was cut off may be on its way
+    spent, held = await ledger.spent("t")
+    assert (spent <= 12, held) == (True, 0)
+    async with admission.admit("t", "a", 10, 60), admission.admit("t", "b", 10, 60):
+        pass
+
+
+async def test_a_stream_that_is_closed_is_settled(admission: Admission, ledger: RedisLedger) -> None:
+    async def stream() -> AsyncIterator[int]:
+        async with admission.admit("t", "h", 400, 60) as bill:
+            for number in range(10):
+                bill.charge(Usage(cost=7))
+                yield number
+
+    numbers = stream()
+    assert [await anext(numbers), await anext(numbers)] == [0, 1]
+    await numbers.aclose()  # type: ignore[attr-defined]
+    assert await ledger.spent("t") == (14, 0)
+
+
+async def test_one_too_many_is_refused_at_once(admission: Admission, ledger: RedisLedger) -> None:
+    async with admission.admit("t", "a", 10, 60), admission.admit("t", "b", 10, 60):
+        with pytest.raises(Overloaded, match="2 permits"):
+            async with admission.admit("t", "c", 10, 60):
+                pass
+        assert await ledger.spent("t") == (0, 20)
+    async with admission.admit("t", "c", 10, 60):
+        pass
+
+
+async def test_a_repeated_request_pays_again(admission: Admission, ledger: RedisLedger) -> None:
+    async with admission.admit("t", "same", 400, 60) as first, admission.admit("t", "same", 400, 60) as second:
+        first.charge(Usage(cost=30))
+        second.charge(Usage(cost=40))
+        assert await ledger.spent("t") == (0, 800)
+    async with admission.admit("t", "same", 400, 60) as third:
+        third.charge(Usage(cost=50))
+    assert await ledger.spent("t") == (120, 0)
+
+
+async def test_no_budget_gives_the_permit_back(admission: Admission) -> None:
+    for _ in range(5):
+        with pytest.raises(BudgetExhausted):
+            async with admission.admit("t", "h", 1_001, 60):
+                pass
+    async with admission.admit("t", "a", 10, 60), admission.admit("t", "b", 10, 60):
+        pass
+
+
+async def test_without_redis_the_bill_says_so(tmp_path: Path) -> None:
+    async with open_redis("redis://127.0.0.1:1", tmp_path) as store, RedisLedger(store, lambda _: Limits()) as ledger:
+        async with Admission(Permits(1), ledger, Telemetry()).admit("t", "h", 400, 60) as bill:
+            assert bill.degraded
+        assert ledger.owed == 1

@@ -1,0 +1,183 @@
+"""What is told, under which names, and that silence is cheap."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from router.errors import BackendUnavailable
+from router.ports import Spent
+from router.telemetry import Telemetry, continued, inject, open_telemetry, trace_id
+from router.types import Action, Call, Decision, Finish, Message, Record, Reward, Sample, Usage
+
+ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
+CALL = Call(messages=(Message(content="secret question"),), temperature=0.5, max_tokens=64, stop=("\n",), seed=3)
+SAMPLE = Sample(text="secret answer", prompt_tokens=7, completion_tokens=5, finish=Finish.STOP)
+DECISION = Decision(action=Action.BUY, plan="small", propensity=0.25, scores={}, explored=True, policy="fixed", reason="")
+
+
+class Listener:
+    """Telemetry and what came out of it."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.telemetry = Telemetry(spans=SimpleSpanProcessor(self.exporter), metrics=self.reader)
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self.exporter.get_finished_spans()}
+
+    def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
+        data: Any = self.reader.get_metrics_data()
+        found = [metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics if metric.name == name]
+        return [(dict(point.attributes), getattr(point, "value", getattr(point, "sum", None))) for point in found[0].data.data_points]
+
+
+@pytest.fixture
+def heard() -> Iterator[Listener]:
+    listener = Listener()
+    yield listener
+    listener.telemetry.shutdown()
+
+
+async def drawn(spent: Spent, result: Sample | BaseException, pause: float = 0.0) -> Sample:
+    spent.prompt, spent.completion = 7, 5
+    await asyncio.sleep(pause)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+async def test_a_sample_is_a_child_of_its_strategy_and_that_of_its_stage(heard: Listener) -> None:
+    with heard.telemetry.stage("d", ROW), heard.telemetry.workflow("best_of_n", "small"):
+        spent = Spent()
+        assert await heard.telemetry.sampled("nano", CALL, spent, drawn(spent, SAMPLE)) is SAMPLE
+    spans = heard.spans()
+    stage, run, chat = spans["execute"], spans["invoke_workflow best_of_n"], spans["chat nano"]
+    assert stage.context
+    assert run.context
+    assert run.parent
+    assert chat.parent
+    assert run.parent.span_id == stage.context.span_id
+    assert chat.parent.span_id == run.context.span_id
+    assert dict(stage.attributes or {}) == {
+        "rheostat.decision.id": "d",
+        "rheostat.plan.id": "small",
+        "rheostat.decision.stage": 1,
+        "rheostat.decision.propensity": 0.25,
+    }
+    told = dict(chat.attributes or {})
+    assert told["rheostat.token.fate"] == "kept"
+    assert (told["gen_ai.usage.input_tokens"], told["gen_ai.usage.output_tokens"], told["gen_ai.response.finish_reasons"]) == (7, 5, ("stop",))
+    assert (told["gen_ai.request.temperature"], told["gen_ai.request.seed"], told["gen_ai.provider.name"]) == (0.5, 3, "rheostat")
+    assert "secret" not in str([span.to_json() for span in spans.values()])
+    assert heard.points("gen_ai.client.token.usage")
+    assert heard.points("gen_ai.invoke_workflow.duration")
+
+
+async def test_a_cancelled_sample_is_no_error_and_a_failed_one_is(heard: Listener) -> None:
+    spent = Spent()
+    task = asyncio.ensure_future(heard.telemetry.sampled("nano", CALL, spent, drawn(spent, SAMPLE, 60)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(BackendUnavailable):
+        await heard.telemetry.sampled("large", CALL, spent, drawn(spent, BackendUnavailable("gone")))
+    spans = heard.spans()
+    cancelled, failed = spans["chat nano"], spans["chat large"]
+    assert (cancelled.status.status_code, (cancelled.attributes or {})["rheostat.token.fate"]) == (StatusCode.UNSET, "cancelled")
+    assert (cancelled.attributes or {})["gen_ai.usage.output_tokens"] == 5
+    assert (failed.status.status_code, (failed.attributes or {})["rheostat.token.fate"]) == (StatusCode.ERROR, "discarded")
+    assert "BackendUnavailable" in str((failed.attributes or {})["error.type"])
+
+
+def test_every_instrument_under_its_name(heard: Listener) -> None:
+    telemetry = heard.telemetry
+    telemetry.predicted("logistic", 0.001)
+    telemetry.decided(DECISION, 0.002)
+    with pytest.raises(KeyError), telemetry.stage("d", ROW):
+        raise KeyError
+    telemetry.charged("small", Usage(prompt_tokens=9, kept_tokens=3, discarded_tokens=2, cancelled_tokens=1))
+    telemetry.rewarded("small", Reward(decision_id="d", value=0.5, source="user", at=0.0))
+    telemetry.rejected("OVERLOADED")
+    telemetry.called("rheostat.v1.RouterService/PlanQuery", "OK", 0.01)
+    telemetry.watch_journal(lambda: 42)
+    choice = {"rheostat.policy.name": "fixed", "rheostat.plan.id": "small", "rheostat.decision.action": "buy", "rheostat.decision.explored": True}
+    with telemetry.active():
+        assert heard.points("rheostat.request.active") == [({}, 1)]
+    assert heard.points("rheostat.request.active") == [({}, 0)]
+    assert heard.points("rheostat.decisions") == [(choice, 1)]
+    assert heard.points("rheostat.decision.duration") == [({"rheostat.policy.name": "fixed"}, 0.002)]
+    assert heard.points("rheostat.prediction.duration") == [({"rheostat.predictor.name": "logistic"}, 0.001)]
+    assert [attributes for attributes, _ in heard.points("rheostat.plan.duration")] == [{"rheostat.plan.id": "small", "error.type": "KeyError"}]
+    fates = {attributes["rheostat.token.fate"]: count for attributes, count in heard.points("rheostat.plan.tokens")}
+    assert fates == {"prompt": 9, "kept": 3, "discarded": 2, "cancelled": 1}
+    assert heard.points("rheostat.plan.reward") == [({"rheostat.plan.id": "small", "rheostat.reward.source": "user"}, 0.5)]
+    assert heard.points("rheostat.requests.rejected") == [({"error.type": "OVERLOADED"}, 1)]
+    assert [attributes["rpc.method"] for attributes, _ in heard.points("rpc.server.call.duration")] == ["rheostat.v1.RouterService/PlanQuery"]
+    assert heard.points("rheostat.journal.pending") == [({}, 42)]
+
+
+def test_a_trace_goes_on_in_the_next_process(heard: Listener) -> None:
+    assert (inject(), trace_id()) == ((), "")
+    with heard.telemetry.span("here"):
+        metadata, trace = inject(), trace_id()
+    assert len(trace) == 32
+    with continued([*metadata, ("binary-bin", b"\0")]), heard.telemetry.span("there"):
+        assert trace_id() == trace
+    assert trace_id() == ""
+
+
+async def test_silence_is_cheap() -> None:
+    telemetry, spent = Telemetry(), Spent()
+
+    async def instant() -> Sample:
+        return SAMPLE
+
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(500):
+            with telemetry.span("predict", decision_id="d"), telemetry.stage("d", ROW), telemetry.workflow("direct", "small"):
+                await telemetry.sampled("nano", CALL, spent, instant())
+            telemetry.decided(DECISION, 0.001)
+        best = min(best, (time.perf_counter() - start) / 500)
+    assert best < 100e-6
+
+
+def test_import_brings_no_grpc_and_no_redis() -> None:
+    code = "import router.telemetry, sys; sys.exit(any(name in sys.modules for name in ('grpc', 'redis', 'torch')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_nothing_is_exported_unless_the_environment_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+    with open_telemetry() as telemetry, telemetry.span("x"):
+        assert trace_id() == ""
+
+
+def test_a_collector_that_is_gone_delays_the_end_by_seconds_only() -> None:
+    code = """
+from router.telemetry import open_telemetry, trace_id
+with open_telemetry() as telemetry:
+    with telemetry.span("x"):
+        assert trace_id()
+    telemetry.rejected("x")
+"""
+    environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, check=False, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 12

@@ -1,0 +1,1 @@
+"""Run the plan: strategies over pools of backends, scored by verifiers, metered to the token."""

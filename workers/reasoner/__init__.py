@@ -1,0 +1,1 @@
+"""The bundled demonstration models: their problems, training, files and decoding engine."""

@@ -1,0 +1,91 @@
+"""The executor of a worker elsewhere."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import grpc
+from rheostat.v1 import worker_service_pb2 as pb
+from rheostat.v1.worker_service_pb2_grpc import WorkerServiceStub
+
+from router.errors import BackendUnavailable
+from router.ports import Meter
+from router.status import error_of
+from router.telemetry import inject
+from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
+from workers.together import outlast
+from workers.wire import event_from_pb, order_to_pb
+
+_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a worker that was started again is found at once
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+_STOPPING = 1.0  # seconds that a worker has to stop an execution and tell its last charges
+
+
+class RemoteExecutor:
+    """Runs plans on the worker behind a channel; see `Executor`. Cancelling waits until the worker has told what was spent."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = WorkerServiceStub(channel)  # type: ignore[no-untyped-call]
+
+    async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: Meter) -> Outcome:
+        """See `Executor.execute`."""
+        order = order_to_pb(query, plan, evidence, budget)
+        order.execution_id = uuid4().hex
+        left = query.deadline - time.monotonic()
+        call = self._stub.Execute(order, timeout=None if left == float("inf") else left, metadata=inject())
+        # In its own task: to cancel a read is to cancel the call, and with it the last charges.
+        reading = asyncio.create_task(_read(call, plan, meter))
+        try:
+            await asyncio.wait([reading])
+        except asyncio.CancelledError:
+            await outlast(asyncio.create_task(self._stop(order.execution_id, reading)))
+            raise
+        if (outcome := reading.result()) is None:
+            raise BackendUnavailable("the worker ended the execution without an outcome")
+        return outcome
+
+    async def _stop(self, execution_id: str, reading: "asyncio.Task[Outcome | None]") -> None:
+        try:
+            await self._stub.StopExecution(pb.StopExecutionRequest(execution_id=execution_id), timeout=_STOPPING)
+            await asyncio.wait([reading], timeout=_STOPPING)
+        except grpc.aio.AioRpcError:
+            pass  # the worker cannot be reached: there is nobody to ask any more
+        finally:
+            reading.cancel()
+            await outlast(reading)
+
+
+async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteResponse]", plan: Plan, meter: Meter) -> Outcome | None:
+    """Pass charges on until the stream ends; the outcome, unless there was none."""
+    spent, outcome = Usage(), None
+    try:
+        async for response in call:
+            event = event_from_pb(response)
+            if isinstance(event, Outcome):
+                outcome = event
+            else:
+                spent += event
+                meter.charge(event)
+    except grpc.aio.AioRpcError as failure:
+        if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return Outcome(plan=plan.id, answer=None, text="", candidates=(), usage=spent, stop_reason="deadline")
+        raise error_of(failure) or BackendUnavailable(f"the worker failed: {failure.code().name}: {failure.details()}") from failure
+    return outcome
+
+
+@asynccontextmanager
+async def open_worker(address: str, patience: float = 60.0) -> AsyncIterator[RemoteExecutor]:
+    """The worker at a gRPC address; raises BackendUnavailable when it cannot be reached within `patience` seconds."""
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        try:
+            async with asyncio.timeout(patience):
+                await channel.channel_ready()
+        except TimeoutError as error:
+            raise BackendUnavailable(f"no worker at {address} within {patience:g} seconds") from error
+        yield RemoteExecutor(channel)

@@ -1,0 +1,66 @@
+"""The bundled process reward model: how likely everything written so far is right."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from router.errors import BackendUnavailable
+from router.types import Call, Query, Score
+from workers.prompts import bundled
+from workers.verifiers import verifiers
+
+Aggregate = Literal["last", "min", "prod"]
+_AGGREGATES: Mapping[Aggregate, Callable[[Sequence[float]], float]] = {"last": lambda steps: steps[-1], "min": min, "prod": prod}
+
+
+@verifiers.register("reward")
+class Reward:
+    """A process reward model (Lightman et al. 2023, arXiv 2305.20050) in `directory`, on the CPU.
+
+    `aggregate` makes one score of a text's steps: the last one's, which has read all the others (the search-and-learn recipe), their minimum,
+    or their product. The latter two read every prefix, and are charged for that.
+    """
+
+    def __init__(self, *, directory: str | Path, aggregate: Aggregate = "last") -> None:
+        from workers.reasoner.engine import Engine  # noqa: PLC0415 - torch is not in the base install
+
+        if aggregate not in _AGGREGATES:
+            raise ValueError(f"reward: no aggregate {aggregate!r}; known: {', '.join(_AGGREGATES)}")
+        self._aggregate = aggregate
+        self._engine = Engine(Path(directory), slots=1)
+
+    def count(self, query: Query, texts: Sequence[str]) -> int:
+        """At most one token more than each prefix has: the end of a finished text is read too."""
+        asked = self._engine.count(_asked(query))
+        return sum(asked + self._engine.count(prefix) + 1 for text in texts for prefix in self._prefixes(text))
+
+    async def score(self, query: Query, texts: Sequence[str]) -> Sequence[Score]:
+        """See `Verifier.score`."""
+        prefixes = [self._prefixes(text) for text in texts]
+        if not texts:
+            return []
+        try:
+            values = iter(await asyncio.to_thread(self._engine.score, _asked(query), [one for part in prefixes for one in part]))
+        except RuntimeError as error:
+            raise BackendUnavailable(str(error)) from error
+        return [self._score([next(values) for _ in part]) for part in prefixes]
+
+    async def close(self) -> None:
+        """End the engine's thread."""
+        await asyncio.to_thread(self._engine.close)
+
+    def _prefixes(self, text: str) -> list[str]:
+        if self._aggregate == "last":
+            return [text]
+        lines = text.splitlines(keepends=True)
+        return ["".join(lines[: end + 1]) for end in range(len(lines))] or [text]
+
+    def _score(self, steps: Sequence[tuple[float, int]]) -> Score:
+        return Score(value=_AGGREGATES[self._aggregate]([value for value, _ in steps]), tokens=sum(tokens for _, tokens in steps))
+
+
+def _asked(query: Query) -> str:
+    """The reward model judges worked solutions."""
+    return bundled(Call(messages=query.messages, skill="solve"))
