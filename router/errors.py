@@ -8,7 +8,6 @@
       |- UnknownDecision      NOT_FOUND           UNKNOWN_DECISION
       |- BudgetExhausted      RESOURCE_EXHAUSTED  BUDGET_EXHAUSTED
       |- Overloaded           UNAVAILABLE         OVERLOADED
-      |- Draining             UNAVAILABLE         DRAINING
       |- StoreUnavailable     UNAVAILABLE         STORE_UNAVAILABLE
       |- JournalUnavailable   UNAVAILABLE         JOURNAL_UNAVAILABLE
       |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
@@ -74,12 +73,6 @@ class Overloaded(RouterError):
     """Every permit is taken."""
 
     code, reason, retry_after = "UNAVAILABLE", "OVERLOADED", 0.5
-
-
-class Draining(RouterError):
-    """The service is shutting down."""
-
-    code, reason, retry_after = "UNAVAILABLE", "DRAINING", 1.0
 
 
 class StoreUnavailable(RouterError):

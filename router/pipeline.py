@@ -142,8 +142,9 @@ class Pipeline:
     async def _walk(self, turn: Turn) -> AsyncGenerator[Stage | Final, None]:
         """The loop."""
         for index in range(turn.query.knobs.max_stages + 1):
-            forced = self._forced(turn, index)
-            prediction, decision = self._decide(turn, () if forced else self._affordable(turn))
+            plans = self._affordable(turn)
+            forced = self._forced(turn, index, plans)
+            prediction, decision = self._decide(turn, () if forced else plans)
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
@@ -154,7 +155,7 @@ class Pipeline:
             if outcome is not None:
                 yield replace(stage, outcome=outcome, best=turn.best)
 
-    def _forced(self, turn: Turn, index: int) -> Ending | None:
+    def _forced(self, turn: Turn, index: int, plans: Sequence[Plan]) -> Ending | None:
         """Why nothing more may be bought, whatever the policy would say."""
         if turn.degraded:
             return "degraded"
@@ -162,19 +163,24 @@ class Pipeline:
             return "deadline"
         if index >= turn.query.knobs.max_stages:
             return "stages"
-        return None if self._affordable(turn) else "budget"
+        return None if plans else "budget"
 
     def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
-        try:
-            prediction = turn.predictor.predict(turn.features, turn.evidence, plans)
-        except RouterError as error:
-            log.warning("predictor_failed", reason=error.reason, error=error.message)
-            turn.predictor = self._parts.prior
-            prediction = turn.predictor.predict(turn.features, turn.evidence, plans)
+        prediction = self._predict(turn, plans)
+        self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
         decision = turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
+
+    def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
+        """A predictor that fails is replaced by the prior, for this request."""
+        try:
+            return turn.predictor.predict(turn.features, turn.evidence, plans)
+        except RouterError as error:
+            log.warning("predictor_failed", reason=error.reason, error=error.message)
+            turn.predictor = self._parts.prior
+            return turn.predictor.predict(turn.features, turn.evidence, plans)
 
     async def _buy(self, turn: Turn, row: Record, plan: Plan) -> Outcome | None:
         """Execute and observe one plan; None when its pool failed but an answer is in hand. What was spent is logged in any case."""

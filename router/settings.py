@@ -68,17 +68,22 @@ def bundled_model(name: str) -> Path:
     return MODELS / name
 
 
-def _embedded(model: str, verifier: str = "") -> PoolSettings:
+def _embedded(model: str, verifier: Choice | None = None) -> PoolSettings:
     return PoolSettings(
         backend=Choice(name="embedded", options={"directory": str(bundled_model(model))}),
-        verifier=Choice(name="reward", options={"directory": str(bundled_model(verifier))}) if verifier else None,
+        verifier=verifier,
         joules_per_token={"nano": 0.002, "small": 0.005, "large": 0.015}[model],
         model=f"rheostat-{model}",
     )
 
 
 def _bundled_pools() -> dict[str, PoolSettings]:
-    return {"nano": _embedded("nano"), "small": _embedded("small", "prm"), "large": _embedded("large", "prm")}
+    reward = {"name": "reward", "options": {"directory": str(bundled_model("prm"))}}
+    return {
+        "nano": _embedded("nano"),
+        "small": _embedded("small", Choice(name="calculator", options={"then": reward})),
+        "large": _embedded("large", Choice(name="calculator")),  # the reward model, no larger than `large`, does not see what `large` gets wrong
+    }
 
 
 # Dollars per million tokens in proportion to the parameters of each model, reading at a quarter of writing, scoring as reading by the largest.
@@ -94,8 +99,10 @@ def _bundled_plans() -> dict[str, PlanSettings]:
         "small-best": PlanSettings(
             pool="small", strategy="best_of_n", options={"n": 16, "select": "weighted"}, tokens=20_000, cost=15_000, price=_SMALL
         ),
-        "large-solve": PlanSettings(pool="large", strategy="direct", options=solve, tokens=2_000, cost=3_000, price=_LARGE),
-        "large-vote": PlanSettings(pool="large", strategy="self_consistency", options={"n": 8}, tokens=8_000, cost=12_000, price=_LARGE),
+        "large-solve": PlanSettings(pool="large", strategy="direct", options={**solve, "judge": True}, tokens=2_000, cost=3_000, price=_LARGE),
+        "large-best": PlanSettings(
+            pool="large", strategy="best_of_n", options={"n": 8, "select": "weighted"}, tokens=8_000, cost=12_000, price=_LARGE
+        ),
         "large-tree": PlanSettings(
             pool="large", strategy="tree_search", options={"beams": 4, "children": 4}, tokens=120_000, cost=120_000, price=_LARGE
         ),

@@ -118,7 +118,7 @@ class Telemetry:
         self._prediction_seconds.record(seconds, {PREDICTOR: predictor})
 
     def decided(self, decision: Decision, seconds: float) -> None:
-        """One decision, and the time from describing the query to having it."""
+        """One decision, and the time it took, prediction included."""
         self._decisions.add(1, {POLICY: decision.policy, PLAN: decision.plan, ACTION: decision.action.value, EXPLORED: decision.explored})
         self._decision_seconds.record(seconds, {POLICY: decision.policy})
 

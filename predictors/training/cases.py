@@ -2,8 +2,9 @@
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -77,11 +78,7 @@ def belief_sheet(found: Sequence[Case], plans: Sequence[str]) -> Sheet:
     """Every answer in hand at every stage, and whether it was right."""
     rows: list[tuple[NDArray[Any], bool, int]] = []
     for case in found:
-        shown: list[Shown] = []
-        for record in case.rows:
-            if record.action != "buy":
-                break
-            shown.append(of_record(record))
+        for _, shown in _purchases(case):
             for answer in dict.fromkeys(one.answer for one in shown):
                 if answer and answer in case.right:
                     rows.append((np.concatenate((case.features, summarise(shown, answer, plans))), case.right[answer], case.fold))
@@ -105,15 +102,19 @@ def rescue_sheet(found: Sequence[Case], plan: str, plans: Sequence[str], belief:
     """
     rows: list[tuple[NDArray[Any], bool, int]] = []
     for case in found:
-        shown: list[Shown] = []
-        for record in case.rows:
-            if record.action != "buy":
-                break
-            before, after = _chosen(case, shown, plans, belief), _chosen(case, [*shown, of_record(record)], plans, belief)
-            if shown and record.plan == plan and case.right.get(before[0]) is False and after[0] in case.right:
+        for bought, shown in _purchases(case):
+            before, after = _chosen(case, shown[:-1], plans, belief), _chosen(case, shown, plans, belief)
+            if len(shown) > 1 and bought == plan and case.right.get(before[0]) is False and after[0] in case.right:
                 rows.append((before[1], case.right[after[0]], case.fold))
-            shown.append(of_record(record))
     return _sheet(rows)
+
+
+def _purchases(case: Case) -> Iterator[tuple[str, list[Shown]]]:
+    """Each plan bought, in order, with everything that had been seen once it was."""
+    shown: list[Shown] = []
+    for record in takewhile(lambda row: row.action == "buy", case.rows):
+        shown = [*shown, of_record(record)]
+        yield record.plan, shown
 
 
 def _chosen(case: Case, shown: Sequence[Shown], plans: Sequence[str], belief: Array) -> tuple[str, NDArray[Any]]:

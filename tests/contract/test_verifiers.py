@@ -8,7 +8,11 @@ from workers.verifiers import verifiers
 
 QUESTION = "Calculate 3 + 4."
 TEXTS = ("3 + 4 = 7\n", "3 + 4 = 7\nAnswer: 7", "Answer: 8", "", "\u2211 \U0001f600 \n\n\n")
-OPTIONS = {"exact": lambda directory: {"answers": {QUESTION: "7.0"}}, "reward": lambda directory: {"directory": make_model(directory)}}
+OPTIONS = {
+    "calculator": lambda directory: {"then": {"name": "reward", "options": {"directory": make_model(directory)}}},
+    "exact": lambda directory: {"answers": {QUESTION: "7.0"}},
+    "reward": lambda directory: {"directory": make_model(directory)},
+}
 
 
 @pytest.fixture(params=tuple(verifiers.describe()))

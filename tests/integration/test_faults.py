@@ -130,12 +130,15 @@ async def leave_after(seconds: float, stub: RouterServiceStub, running: Service)
 
 
 async def test_a_client_that_leaves_stops_its_samples_and_pays_for_them(stub: RouterServiceStub, running: Service) -> None:
+    started = time.monotonic()
+    stayed = (await final_of(stub.AnswerQuery(request(LEGS, plans=["long"]), timeout=60))).receipt.usage.cost_microdollars
+    whole = time.monotonic() - started  # a machine that others use too stops as late as it works slowly
     left = [await leave_after(0.7, stub, running) for _ in range(4)]
-    assert min(took for took, _ in left) < 0.2  # a busy machine can only add to it
+    assert min(took for took, _ in left) < max(0.2, whole / 10)
     assert all(row.cancelled_tokens > 0 and row.cost > 0 for _, row in left)
 
     async def settled() -> bool:
-        return await running.ledger.spent("default") == (sum(row.cost for _, row in left), 0)
+        return await running.ledger.spent("default") == (stayed + sum(row.cost for _, row in left), 0)
 
     await until(settled, 5)
 

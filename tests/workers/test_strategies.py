@@ -1,11 +1,13 @@
 """What each strategy does of its own."""
 
 from collections import Counter
+from dataclasses import replace
 from math import comb
 
 import pytest
 
-from router.types import Evidence, Finish
+from router.ports import Spent
+from router.types import Call, Evidence, Finish, Sample
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
 from workers.strategies import strategies
 
@@ -127,6 +129,25 @@ async def test_a_finished_path_takes_its_beam_with_it():
     rig = Rig(Toy(accuracy=1.0), Oracle(constant=0.5))
     outcome = await rig.run(a_plan("tree_search", beams=1, children=3))
     assert (outcome.stop_reason, len(outcome.candidates)) == ("done", 3)
+
+
+class Frank(Toy):
+    """A toy whose log-probabilities tell how far it is from right."""
+
+    async def sample(self, call: Call, spent: Spent) -> Sample:
+        sample = await super().sample(call, spent)
+        digits = "".join(call.messages[-1].content.split())
+        written = (call.prefix + sample.text).replace("Answer: ", "").split()
+        wrong = sum(one not in (digit, digits) for one, digit in zip(written, [*digits, digits], strict=False))
+        return replace(sample, logprobs=(-1.0 - wrong,))
+
+
+async def test_of_equal_scores_the_likelier_path_is_continued():
+    digits = "2 7 1 8 2 8 1 8"
+    likely = await Rig(Frank(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("tree_search", beams=1, children=12), a_query(digits))
+    blind = await Rig(Toy(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("tree_search", beams=1, children=12), a_query(digits))
+    assert likely.answer == "27182818"
+    assert blind.answer != "27182818"
 
 
 async def test_a_truncated_step_is_never_finished():

@@ -20,7 +20,7 @@ from workers.reasoner.engine import Engine, Generation
 from workers.reasoner.model import Llama, load_model, save_model
 from workers.reasoner.prompt import ANSWER, BAD, END, GOOD, prompt
 from workers.reasoner.tokenizer import load_tokenizer, token_id
-from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Recipe, fit
+from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Recipe, fit, mixed_precision
 from workers.reasoner.workload import Problem, problems
 
 RECIPE: Recipe = replace(RECIPES["large"], steps=500, rate=6e-4, seed=4)
@@ -110,7 +110,7 @@ def make_reward_model(build: Path) -> None:
 
     def loss(model: Llama, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         tokens, rows, positions, labels = batch
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed_precision():
             asked = model(tokens)[rows, positions]
             logits = model.logits(asked)[:, [bad, good]]
         return F.cross_entropy(logits.float(), labels.long())

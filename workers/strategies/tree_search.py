@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import fsum
 from typing import ClassVar
 
 from router.ports import Tools
@@ -23,6 +24,11 @@ class _Path:
     def text(self) -> str:
         """Everything written so far."""
         return "".join(sample.text for sample in self.samples)
+
+    @property
+    def logprob(self) -> float:
+        """Natural log of its probability under the model that wrote it; 0 where the backend does not tell."""
+        return fsum(value for sample in self.samples for value in sample.logprobs)
 
     @property
     def finished(self) -> bool:
@@ -92,6 +98,7 @@ class TreeSearch:
         return choose(candidates, self.select)
 
 
-def _rank(scored: tuple[float, _Path]) -> tuple[float, str]:
-    """Best first; equal scores in an order that does not depend on time."""
-    return -scored[0], scored[1].text
+def _rank(scored: tuple[float, _Path]) -> tuple[float, float, str]:
+    """Best first; of equal scores the likelier path, then an order that does not depend on time."""
+    score, path = scored
+    return -score, -path.logprob, path.text
