@@ -1,23 +1,23 @@
-"""How good the bundled reasoners are: accuracy by family and level on held-out problems, and what voting, the reward model and search add."""
+"""How good the bundled reasoners are, by family and level on held-out problems, and what voting, search and the two verifiers add."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import sqrt
-from typing import get_args
 
 from tqdm import tqdm
 
-from router.types import Budget, Evidence, Message, Outcome, Plan, Query, Task, Usage
+from router.types import Budget, Candidate, Evidence, Message, Outcome, Plan, Query, Task, Usage
 from workers.answers import canonical
 from workers.backends.embedded import Embedded
 from workers.executor import LocalExecutor
 from workers.pool import Pool
 from workers.reasoner.train import MODELS
 from workers.reasoner.workload import Problem, problems
+from workers.verifiers.calculator import Calculator, holds
 from workers.verifiers.reward import Reward
 from workers.vote import Rule, choose
 
@@ -28,8 +28,21 @@ _PLANS = (
     Plan(id="nano", pool="nano", strategy="direct"),
     Plan(id="small", pool="small", strategy="best_of_n", options={"n": SAMPLES}),
     Plan(id="large", pool="large", strategy="best_of_n", options={"n": SAMPLES}),
-    Plan(id="large, tree search", pool="large", strategy="tree_search", options={"beams": 4, "children": 4}),
+    Plan(id="large, tree search, reward model", pool="large", strategy="tree_search"),
+    Plan(id="large, tree search, calculator", pool="large, calculator", strategy="tree_search"),
 )
+
+
+def _recomputed(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    return [replace(one, score=float(holds(one.text))) for one in candidates]
+
+
+_WAYS: Mapping[str, tuple[Rule, Callable[[Sequence[Candidate]], Sequence[Candidate]]]] = {
+    "majority": ("majority", tuple),
+    "best by reward": ("best", tuple),
+    "majority weighted by reward": ("weighted", tuple),
+    "majority of what the calculator lets stand": ("weighted", _recomputed),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ async def _pools() -> AsyncIterator[dict[str, Pool]]:
     judge = Reward(directory=MODELS / "prm")
     pools = {name: Pool(backend=Embedded(directory=MODELS / name), verifier=judge) for name in ("nano", "small", "large")}
     try:
-        yield pools
+        yield {**pools, "large, calculator": replace(pools["large"], verifier=Calculator())}
     finally:
         for pool in pools.values():
             await pool.backend.close()
@@ -90,14 +103,16 @@ def _judged(plan: Plan, paper: Sequence[Problem], outcomes: Sequence[Outcome]) -
     pairs = list(zip(paper, outcomes, strict=True))
     if plan.strategy != "best_of_n":
         return [Marks(plan.id, tuple(_right(problem, outcome.answer) for problem, outcome in pairs))]
-    columns = {f"{plan.id}, one sample": tuple(_right(problem, outcome.candidates[0].answer) for problem, outcome in pairs)}
-    for rule in get_args(Rule):
-        chosen = [(problem, outcome.candidates, choose(outcome.candidates, rule)) for problem, outcome in pairs]
-        columns[f"{plan.id}, {rule} of {SAMPLES}"] = tuple(
-            place is not None and _right(problem, given[place].answer) for problem, given, place in chosen
-        )
-    columns[f"{plan.id}, any of {SAMPLES}"] = tuple(any(_right(problem, one.answer) for one in outcome.candidates) for problem, outcome in pairs)
-    return [Marks(name, right) for name, right in columns.items()]
+    columns = {"one sample": [_right(problem, outcome.candidates[0].answer) for problem, outcome in pairs]}
+    for name, (rule, judged) in _WAYS.items():
+        columns[f"{name} of {SAMPLES}"] = [_right(problem, _chosen(judged(outcome.candidates), rule)) for problem, outcome in pairs]
+    columns[f"any of {SAMPLES}"] = [any(_right(problem, one.answer) for one in outcome.candidates) for problem, outcome in pairs]
+    return [Marks(f"{plan.id}, {name}", tuple(right)) for name, right in columns.items()]
+
+
+def _chosen(candidates: Sequence[Candidate], rule: Rule) -> str | None:
+    place = choose(candidates, rule)
+    return None if place is None else candidates[place].answer
 
 
 def _right(problem: Problem, answer: str | None) -> bool:
