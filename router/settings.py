@@ -112,12 +112,12 @@ def _bundled_plans() -> dict[str, PlanSettings]:
 class TenantSettings(Section):
     """One tenant's standing terms; see `Knobs` for what each knob does."""
 
-    value: float = Field(4_000.0, ge=0)
+    value: float = Field(5_000.0, ge=0)
     """Micro-dollars one right answer is worth."""
     abstain_below: float = Field(0.0, ge=0, le=1)
     exploration: float = Field(0.02, ge=0, le=1)
     """Share of decisions drawn uniformly, so that the log can teach."""
-    max_stages: int = Field(3, ge=1, le=8)
+    max_stages: int = Field(4, ge=1, le=8)
     plans: tuple[str, ...] = ()
     policy: str = ""
     cache: bool = True

@@ -52,10 +52,10 @@ class Budget:
 class Knobs:
     """A tenant's, or one request's, trade of quality against cost."""
 
-    value: float = 4_000.0  # micro-dollars one right answer is worth
+    value: float = 5_000.0  # micro-dollars one right answer is worth
     abstain_below: float = 0.0  # confidence under which the answer is withheld
     exploration: float = 0.0  # share of decisions drawn uniformly among the allowed ones
-    max_stages: int = 3
+    max_stages: int = 4
     plans: tuple[str, ...] = ()  # ids allowed; empty: all
     policy: str = ""  # name of a configured policy; empty: the service's default
     cache: bool = True
