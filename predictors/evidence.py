@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.types import Outcome, Record, Vector
+from router.types import Fate, Outcome, Record, Vector
 
 _BASE = ("answered", "stages", "agreeing", "opposing", "vote", "rivals", "unread", "scored", "score", "rival_score", "logprob", "bare_logprob")
 _PER_PLAN = ("bought", "vote", "score")
@@ -27,7 +27,7 @@ class Shown:
 
 def of_outcome(outcome: Outcome) -> Shown:
     """A live stage."""
-    kept = outcome.candidates
+    kept = [one for one in outcome.candidates if one.fate is not Fate.CANCELLED]
     return Shown(
         plan=outcome.plan,
         answer=outcome.answer or "",

@@ -32,7 +32,7 @@ def task_from_pb(task: query_pb2.Task) -> Task:
 
 def budget_to_pb(budget: Budget) -> query_pb2.Budget:
     """Ceilings; None is absent."""
-    return query_pb2.Budget(tokens=budget.tokens, cost_microdollars=budget.cost)
+    return query_pb2.Budget(tokens=budget.tokens, cost_microdollars=budget.cost, samples=budget.samples, calls=budget.calls, seconds=budget.seconds)
 
 
 def budget_from_pb(budget: query_pb2.Budget) -> Budget:
@@ -40,6 +40,9 @@ def budget_from_pb(budget: query_pb2.Budget) -> Budget:
     return Budget(
         tokens=budget.tokens if budget.HasField("tokens") else None,
         cost=budget.cost_microdollars if budget.HasField("cost_microdollars") else None,
+        samples=budget.samples if budget.HasField("samples") else None,
+        calls=budget.calls if budget.HasField("calls") else None,
+        seconds=budget.seconds if budget.HasField("seconds") else None,
     )
 
 
@@ -51,6 +54,7 @@ def usage_to_pb(usage: Usage) -> usage_pb2.Usage:
         discarded_tokens=usage.discarded_tokens,
         cancelled_tokens=usage.cancelled_tokens,
         scored_tokens=usage.scored_tokens,
+        samples=usage.samples,
         calls=usage.calls,
         cost_microdollars=usage.cost,
         seconds=usage.seconds,
@@ -66,6 +70,7 @@ def usage_from_pb(usage: usage_pb2.Usage) -> Usage:
         discarded_tokens=usage.discarded_tokens,
         cancelled_tokens=usage.cancelled_tokens,
         scored_tokens=usage.scored_tokens,
+        samples=usage.samples,
         calls=usage.calls,
         cost=usage.cost_microdollars,
         seconds=usage.seconds,
@@ -73,8 +78,8 @@ def usage_from_pb(usage: usage_pb2.Usage) -> Usage:
     )
 
 
-def outcome_to_pb(outcome: Outcome) -> outcome_pb2.Outcome:
-    """What executing one plan gave."""
+def outcome_to_pb(outcome: Outcome, *, traced: bool = False) -> outcome_pb2.Outcome:
+    """What executing one plan gave; its trace goes along only if it is asked for."""
     return outcome_pb2.Outcome(
         plan=outcome.plan,
         answer=outcome.answer,
@@ -82,6 +87,8 @@ def outcome_to_pb(outcome: Outcome) -> outcome_pb2.Outcome:
         candidates=map(_candidate_to_pb, outcome.candidates),
         usage=usage_to_pb(outcome.usage),
         stop_reason=outcome.stop_reason,
+        pool=outcome.pool,
+        trace=outcome.trace if traced else "",
     )
 
 
@@ -94,6 +101,8 @@ def outcome_from_pb(outcome: outcome_pb2.Outcome) -> Outcome:
         candidates=tuple(map(_candidate_from_pb, outcome.candidates)),
         usage=usage_from_pb(outcome.usage),
         stop_reason=outcome.stop_reason,
+        pool=outcome.pool,
+        trace=outcome.trace,
     )
 
 
@@ -106,6 +115,7 @@ def _candidate_to_pb(candidate: Candidate) -> outcome_pb2.Candidate:
         logprob=candidate.logprob,
         score=candidate.score,
         fate=f"FATE_{candidate.fate.name}",
+        cost_microdollars=candidate.cost,
     )
 
 
@@ -118,4 +128,5 @@ def _candidate_from_pb(candidate: outcome_pb2.Candidate) -> Candidate:
         logprob=candidate.logprob,
         score=candidate.score if candidate.HasField("score") else None,
         fate=Fate[outcome_pb2.Fate.Name(candidate.fate).removeprefix("FATE_")],
+        cost=candidate.cost_microdollars,
     )

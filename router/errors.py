@@ -103,3 +103,9 @@ class BadArtifact(RouterError):
     """A model artifact on disk is damaged or does not fit this service."""
 
     code, reason = "FAILED_PRECONDITION", "BAD_ARTIFACT"
+
+
+def error_named(reason: str, message: str, **metadata: object) -> RouterError:
+    """The error with this reason; a RouterError for one that is not known here."""
+    kinds = {kind.reason: kind for kind in RouterError.__subclasses__()}
+    return kinds.get(reason, RouterError)(message, **metadata)

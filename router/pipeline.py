@@ -15,7 +15,7 @@ from router.identity import cache_key
 from router.ports import Cache, Describer, Executor, Journal, Policy, Predictor
 from router.record import Book, bought, by_stage, rewarded, spent
 from router.telemetry import Telemetry, trace_id
-from router.tenants import Tenants
+from router.tenants import Retention, Tenants
 from router.types import (
     Action,
     Answer,
@@ -222,7 +222,7 @@ class Pipeline:
 
     def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
         return Turn(
-            query=query,
+            query=replace(query, traced=self._parts.tenants[query.tenant].retention is Retention.FULL),
             book=book,
             bill=bill,
             features=self._parts.describer.describe(query),

@@ -1,8 +1,9 @@
 """The seams. Each contract stands in its docstring; the family's conformance test in `tests/contract` holds every plug-in to it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -14,17 +15,23 @@ from router.types import (
     Decision,
     Evidence,
     Features,
+    Halt,
     Knobs,
     Outcome,
     Plan,
     Prediction,
     Query,
     Record,
+    Run,
     Sample,
     Score,
+    Style,
     Usage,
     Vector,
 )
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Encoder(Protocol):
@@ -91,7 +98,16 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do beyond plain sampling: `prefix` (continue a text), `stop` (stop strings, kept in the text), `logprobs`."""
+        """What it can do beyond plain sampling.
+
+        `prefix` (continue a text), `stop` (stop strings, kept in the text), `logprobs`, `top_logprobs`, `pieces` (tokens' texts and the
+        log-probabilities they were drawn with), `suppress`, `halt`, `cancel` (a sample that nobody waits for stops), `hidden` (its `hidden` may be called), and `skill:NAME` for each skill of its
+        model beyond `solve`.
+        """
+
+    @property
+    def style(self) -> Style:
+        """How its model's worked answers look."""
 
     def count(self, call: Call) -> int:
         """The most prompt tokens, prefix included, that this call may be charged."""
@@ -99,12 +115,19 @@ class Backend(Protocol):
     async def sample(self, call: Call, spent: Spent) -> Sample:
         """Draw one sample; `text` excludes the prefix and includes a stop string that was met. `spent` is right when this ends, however it ends."""
 
+    async def hidden(self, call: Call, spent: Spent) -> Vector:
+        """The model's last hidden state after reading the call's prompt and prefix, shape (width,). With the capability `hidden` only."""
+
     async def close(self) -> None:
         """Let go of threads and connections."""
 
 
 class Verifier(Protocol):
     """Scores candidates or prefixes, each in [0, 1], higher is better. Cancellable; raises RouterError only."""
+
+    @property
+    def steps(self) -> bool:
+        """Whether it can judge a beginning of a solution, not only a whole one."""
 
     def count(self, query: Query, texts: Sequence[str]) -> int:
         """The most tokens that scoring these texts may read."""
@@ -116,16 +139,50 @@ class Verifier(Protocol):
         """Let go of threads and connections."""
 
 
+class Sandbox(Protocol):
+    """Runs programs that nobody has read, where they can harm nothing. Cancellable; raises RouterError only."""
+
+    async def run(self, program: str) -> Run:
+        """Run Python source to its end or its limits."""
+
+
+class Crowd(Protocol[T_co]):
+    """Jobs of a strategy side by side. `async for` gives (place, result) as they end; leaving the `with` block drops, and so cancels, the others.
+
+    A job that fails with a RouterError is left out; it is raised at the end if no job succeeded.
+    """
+
+    def __enter__(self) -> Self:
+        """Start the jobs."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Drop what is still running."""
+
+    def __aiter__(self) -> AsyncIterator[tuple[int, T_co]]:
+        """Results as they come."""
+
+
 class Tools(Protocol):
-    """A strategy's whole world. Budget, deadline, metering and cancellation are enforced here, never in a strategy."""
+    """A strategy's whole world. Budget, deadline, metering, concurrency and cancellation are enforced behind it, never in a strategy.
+
+    A strategy may await these and nothing else, so that a run depends on nothing but the results told and their order.
+    """
 
     @property
     def rng(self) -> np.random.Generator:
         """The generator of this execution alone."""
 
     @property
+    def style(self) -> Style:
+        """How the pool's worked answers look."""
+
+    @property
     def candidates(self) -> Sequence[Candidate]:
-        """Every candidate kept so far, those that this same plan gave at earlier stages first; each has its text's score, if it was scored."""
+        """Every candidate kept so far, those that earlier stages drew from this same pool first; each has its text's score, if it was scored."""
+
+    @property
+    def earlier(self) -> int:
+        """How many of them are from earlier stages."""
 
     async def sample(
         self,
@@ -134,27 +191,72 @@ class Tools(Protocol):
         prefix: str = "",
         stop: Sequence[str] = (),
         temperature: float = 0.8,
+        top_p: float = 1.0,
         max_tokens: int = 256,
         skill: str = "solve",
+        texts: Sequence[str] = (),
+        top_logprobs: int = 0,
+        pieces: bool = False,
+        suppress: Sequence[str] = (),
+        halt: Halt | None = None,
+        pool: str = "",
     ) -> Sample:
-        """Buy one sample. Cuts `max_tokens` to what the budget still pays for; raises BudgetExhausted when that is nothing."""
+        """Buy one sample, from a helper pool if one is named; see `Call` for the rest.
+
+        Cuts `max_tokens` to what the budget still pays for; raises BudgetExhausted when that is nothing.
+        """
 
     async def score(self, query: Query, texts: Sequence[str]) -> Sequence[float]:
-        """Score texts with the pool's verifier; charged."""
+        """Score texts with the pool's verifier; charged. Each score is its text's candidates' from then on."""
 
-    def keep(self, query: Query, samples: Sequence[Sample]) -> None:
-        """Report one attempt, written by these samples one after the other: it is in the outcome even if the strategy is then cut short."""
+    async def hidden(self, query: Query, *, prefix: str = "") -> Vector:
+        """The model's last hidden state after reading the query and the prefix; charged as a prompt."""
+
+    async def run(self, program: str) -> Run:
+        """Run Python source in the pool's sandbox."""
+
+    async def left(self) -> Budget:
+        """What this execution may still spend, time until the deadline included."""
+
+    def keep(self, query: Query, samples: Sequence[Sample], *, text: str | None = None, answer: str | None = None) -> int:
+        """Report one attempt, written by these samples one after the other; its place among `candidates`.
+
+        It is in the outcome even if the strategy is then cut short. `text` is the whole of it where more than the samples' texts went into it,
+        `answer` the answer where it is not to be read from the text.
+        """
+
+    def use(self, *samples: Sample) -> None:
+        """Say that these samples served a purpose other than being an attempt: their tokens are kept, not discarded."""
+
+    def rate(self, place: int, score: float) -> None:
+        """Give the candidate at this place the strategy's own score, in [0, 1]."""
+
+    def discard(self, place: int) -> None:
+        """Take the vote from the candidate at this place: it stays in the outcome, its tokens count as discarded."""
+
+    def read(self, query: Query, sample: Sample, *, text: str | None = None) -> str | None:
+        """The canonical answer in a sample, or in a text that ends with it; None when there is none or the sample was truncated."""
+
+    def crowd(self, jobs: Iterable[Coroutine[Any, Any, T]], width: int = 0) -> Crowd[T]:
+        """Run jobs side by side, at most `width` at a time (0: all), taken from `jobs` as room arises."""
+
+    async def together(self, jobs: Iterable[Coroutine[Any, Any, T]], width: int = 0) -> list[T]:
+        """The results of the jobs that succeeded, in order; raises an error of theirs if none did."""
 
 
 class Strategy(Protocol):
     """An inference-time strategy: constructor arguments are its hyper-parameters, state lives in `run` alone.
 
-    BudgetExhausted may simply pass through `run`, and the deadline cancels it: the executor then chooses from what was kept.
+    BudgetExhausted may simply pass through `run`, and the deadline ends it: the executor then chooses from what was kept.
     """
 
     @property
     def needs(self) -> frozenset[str]:
-        """Capabilities of the pool's backend, and `score` where it needs a verifier."""
+        """Capabilities: of the pool's backend, `score` and `steps` of its verifier, `run` of its sandbox, `helper` where it samples from another."""
+
+    @property
+    def spends(self) -> str:
+        """What a run buys at most, in words and its own hyper-parameters, for people who choose."""
 
     async def run(self, query: Query, tools: Tools) -> str:
         """Spend through `tools` until satisfied; the reason for stopping."""

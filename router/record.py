@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.types import Answer, Decision, Features, Outcome, Prediction, Query, Record, Reward, Usage
+from router.types import Answer, Decision, Fate, Features, Outcome, Prediction, Query, Record, Reward, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +67,14 @@ class Book:
 
 def bought(record: Record, outcome: Outcome) -> Record:
     """The row with what its plan gave."""
-    kept = outcome.candidates
+    kept = [one for one in outcome.candidates if one.fate is not Fate.CANCELLED]
     return replace(
         spent(record, outcome.usage, outcome.stop_reason),
         outcome_answer=outcome.answer or "",
         outcome_answers=tuple(one.answer or "" for one in kept),
         outcome_scores=tuple(math.nan if one.score is None else one.score for one in kept),
         outcome_logprobs=tuple(one.logprob for one in kept),
+        trace=outcome.trace,
     )
 
 
@@ -87,6 +88,7 @@ def spent(record: Record, usage: Usage, stop_reason: str) -> Record:
         discarded_tokens=usage.discarded_tokens,
         cancelled_tokens=usage.cancelled_tokens,
         scored_tokens=usage.scored_tokens,
+        samples=usage.samples,
         calls=usage.calls,
         cost=usage.cost,
         seconds=usage.seconds,

@@ -45,22 +45,35 @@ class PlanSettings(Section):
     options: dict[str, object] = Field(default_factory=dict)
     tokens: int | None = Field(None, gt=0)
     """Ceiling on the tokens of one execution."""
+    samples: int | None = Field(None, gt=0)
+    """Ceiling on the samples of one execution."""
+    calls: int | None = Field(None, gt=0)
+    """Ceiling on samples, scorings and program runs together."""
+    seconds: float | None = Field(None, gt=0)
+    """Ceiling on the wall time of one execution."""
     cost: int = Field(gt=0)
     """Ceiling on the micro-dollars of one execution: what is held before it starts."""
     price: tuple[float, float, float]
     """Micro-dollars per token read, written and scored."""
+    helpers: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
+    """Other pools that the strategy may sample from, with their prices."""
 
     def plan(self, name: str) -> Plan:
         """As the router's noun."""
-        prompt, completion, scored = self.price
         return Plan(
             id=name,
             pool=self.pool,
             strategy=self.strategy,
             options=MappingProxyType(self.options),
-            budget=Budget(tokens=self.tokens, cost=self.cost),
-            price=Price(prompt=prompt, completion=completion, scored=scored),
+            budget=Budget(tokens=self.tokens, cost=self.cost, samples=self.samples, calls=self.calls, seconds=self.seconds),
+            price=_price(self.price),
+            helpers=MappingProxyType({pool: _price(price) for pool, price in self.helpers.items()}),
         )
+
+
+def _price(price: tuple[float, float, float]) -> Price:
+    prompt, completion, scored = price
+    return Price(prompt=prompt, completion=completion, scored=scored)
 
 
 def bundled_model(name: str) -> Path:
@@ -103,9 +116,7 @@ def _bundled_plans() -> dict[str, PlanSettings]:
         "large-best": PlanSettings(
             pool="large", strategy="best_of_n", options={"n": 8, "select": "weighted"}, tokens=8_000, cost=12_000, price=_LARGE
         ),
-        "large-tree": PlanSettings(
-            pool="large", strategy="tree_search", options={"beams": 4, "children": 4}, tokens=120_000, cost=120_000, price=_LARGE
-        ),
+        "large-tree": PlanSettings(pool="large", strategy="beam", options={"beams": 4, "children": 4}, tokens=120_000, cost=120_000, price=_LARGE),
     }
 
 
@@ -201,8 +212,9 @@ class Settings(BaseSettings):
         if taken := {"stop", "abstain"} & set(self.plans):
             raise ValueError(f"no plan may be called {', '.join(sorted(taken))}: it is the name of a choice")
         for name, plan in self.plans.items():
-            if plan.pool not in self.worker.pools:
-                raise ValueError(f"plan {name}: no pool {plan.pool!r}; there are {', '.join(self.worker.pools)}")
+            for pool in (plan.pool, *plan.helpers):
+                if pool not in self.worker.pools:
+                    raise ValueError(f"plan {name}: no pool {pool!r}; there are {', '.join(self.worker.pools)}")
         for name, tenant in self.tenants.items():
             if unknown := set(tenant.plans) - set(self.plans):
                 raise ValueError(f"tenant {name}: no plan {', '.join(sorted(unknown))}; there are {', '.join(self.plans)}")

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from router.errors import BudgetExhausted, InvalidQuery, RouterError
+from router.errors import BudgetExhausted, InvalidQuery, RouterError, error_named
 
 DOMAIN = "rheostat"
 MOST_VIOLATIONS = 16  # trailers are small: more would make the client see another error than this one
@@ -44,8 +44,7 @@ def error_of(failure: grpc.aio.AioRpcError) -> RouterError | None:
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
-            kind = {kind.reason: kind for kind in RouterError.__subclasses__()}.get(info.reason, RouterError)
-            return kind(failure.details() or "", **info.metadata)
+            return error_named(info.reason, failure.details() or "", **info.metadata)
     return None
 
 

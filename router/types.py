@@ -35,17 +35,23 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Ceilings on what may be spent; None is no ceiling."""
+    """Ceilings on what may be spent; None is no ceiling. `calls` are samples and verifier calls together, `seconds` is wall time."""
 
     tokens: int | None = None
     cost: int | None = None
+    samples: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
 
     def less(self, usage: "Usage") -> "Budget":
         """What is left after `usage`, never below zero."""
-        return Budget(
-            tokens=None if self.tokens is None else max(0, self.tokens - usage.tokens),
-            cost=None if self.cost is None else max(0, self.cost - usage.cost),
-        )
+        left = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Budget(**{name: None if most is None else max(0, most - getattr(usage, name)) for name, most in left.items()})
+
+    def tighter(self, other: "Budget") -> "Budget":
+        """The lower of two ceilings, each by each."""
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__}
+        return Budget(**{name: min((one for one in pair if one is not None), default=None) for name, pair in pairs.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class Query:
     budget: Budget = Budget()
     knobs: Knobs = Knobs()
     seed: int | None = None
+    traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
 
     @property
     def text(self) -> str:
@@ -91,7 +98,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One entry of the catalogue: which pool runs which strategy, with what options, inside which ceiling."""
+    """One entry of the catalogue: which pool runs which strategy, with what options, inside which ceiling.
+
+    `helpers` are other pools that the strategy may sample from, with their prices.
+    """
 
     id: str
     pool: str
@@ -99,6 +109,7 @@ class Plan:
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     budget: Budget = Budget()
     price: Price = Price()
+    helpers: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,18 +164,49 @@ class Fate(StrEnum):
     CANCELLED = "cancelled"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a model's worked answers look: what ends a step, what opens the answer, and what makes it think again."""
+
+    step: str = "\n"
+    answer: str = "Answer:"
+    again: str = "Wait"
+
+
 class Finish(StrEnum):
-    """Why a sample ended. LENGTH means truncated: never to be treated as finished."""
+    """Why a sample ended. LENGTH and HALTED mean truncated: never to be treated as finished."""
 
     STOP = "stop"  # a stop string was met
     END = "end"  # the model ended by itself
     LENGTH = "length"
+    HALTED = "halted"  # the call's own halting rule was met
     CANCELLED = "cancelled"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the text is as long as the model meant it, or was asked to make it."""
+        return self in (Finish.STOP, Finish.END)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """Stop writing once the mean confidence of the last `window` tokens is under `below` (DeepConf, arXiv 2508.15260, section 3.2).
+
+    The confidence of a token is the mean of minus the log-probabilities of its likeliest alternatives, as many as the call asks for.
+    """
+
+    window: int
+    below: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """An order for one sample: `prefix` is text the assistant has already written and must continue."""
+    """An order for one sample: `prefix` is text the assistant has already written and must continue.
+
+    `skill` is what is asked of the model, and `texts` what it is to do that with: a draft to check, two to compare. `top_logprobs` asks for the
+    likeliest tokens at each place, `pieces` for the text of each token and the log-probabilities it was drawn with; `suppress` are words that must
+    not be written.
+    """
 
     messages: tuple[Message, ...]
     prefix: str = ""
@@ -174,17 +216,39 @@ class Call:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     skill: str = "solve"
+    texts: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    pieces: bool = False
+    suppress: tuple[str, ...] = ()
+    halt: Halt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The unit a backend sells. `text` is what was written after the call's prefix; `logprobs` is one value per token written."""
+    """The unit a backend sells. `text` is what was written after the call's prefix.
+
+    The other tuples hold one entry per token written, the closing one included: `logprobs` natural logs under the model's own distribution,
+    `top_logprobs` those of the likeliest tokens, highest first, `pieces` the tokens' texts, `drawn_logprobs` the logs under the distribution
+    drawn from (temperature and nucleus applied). They are empty where they were not asked for, or the backend has none.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish: Finish
     logprobs: tuple[float, ...] = ()
+    seconds: float = 0.0
+    top_logprobs: tuple[tuple[float, ...], ...] = ()
+    pieces: tuple[str, ...] = ()
+    drawn_logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of a program: what it printed, and why it ended (`done`, `error`, `time`, `memory`, `output`)."""
+
+    output: str
+    ending: str
     seconds: float = 0.0
 
 
@@ -205,6 +269,7 @@ class Usage:
     discarded_tokens: int = 0
     cancelled_tokens: int = 0
     scored_tokens: int = 0
+    samples: int = 0
     calls: int = 0
     cost: int = 0
     seconds: float = 0.0
@@ -225,7 +290,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One attempted solution: its text, the answer read from it (None if none was), its score, and its fate."""
+    """One attempted solution: its text, the answer read from it (None if none was), its score, its fate, and what writing it cost.
+
+    `score` is the verifier's or the strategy's own rating, in [0, 1]. `tokens` counts those written, `cost` is micro-dollars; what several
+    candidates share counts in each.
+    """
 
     text: str
     answer: str | None
@@ -234,11 +303,15 @@ class Candidate:
     logprob: float  # mean per token; 0 when the backend gave none
     score: float | None = None
     fate: Fate = Fate.KEPT
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What executing one plan gave. `answer` is None when no candidate could be read."""
+    """What executing one plan gave. `answer` is None when no candidate could be read.
+
+    `trace` replays the execution, where the query asked for it (see `workers.replay`).
+    """
 
     plan: str
     answer: str | None
@@ -246,6 +319,8 @@ class Outcome:
     candidates: tuple[Candidate, ...]
     usage: Usage
     stop_reason: str
+    pool: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -412,3 +487,5 @@ class Record:
     seconds: float = 0.0
     reward: float | None = None
     reward_source: str = ""
+    samples: int = 0
+    trace: str = ""  # of the bought plan, where the tenant's retention is `full`

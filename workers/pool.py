@@ -2,25 +2,27 @@
 
 from dataclasses import dataclass
 
-from router.ports import Backend, Verifier
+from router.ports import Backend, Sandbox, Verifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One model ready to be sampled from, with the verifier that scores what it writes.
+    """One model ready to be sampled from, the verifier that scores what it writes, and the sandbox that runs its programs.
 
     `joules_per_token` is an estimate: the power the machine draws at work, divided by the tokens per second it reads and writes.
     """
 
     backend: Backend
     verifier: Verifier | None = None
+    sandbox: Sandbox | None = None
     joules_per_token: float = 0.0
     model: str = ""  # for telemetry and Describe
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What strategies may need of it."""
-        return self.backend.capabilities | ({"score"} if self.verifier else frozenset())
+        verified = {"score", *(("steps",) if self.verifier.steps else ())} if self.verifier else set()
+        return self.backend.capabilities | verified | ({"run"} if self.sandbox else set())
 
     async def close(self) -> None:
         """Close the backend and the verifier."""

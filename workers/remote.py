@@ -15,7 +15,7 @@ from router.ports import Meter
 from router.status import error_of
 from router.telemetry import inject
 from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
-from workers.together import outlast
+from workers.outlast import outlast
 from workers.wire import event_from_pb, order_to_pb
 
 _OPTIONS = (

@@ -12,8 +12,8 @@ from rheostat.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_Worke
 from router.errors import InvalidQuery
 from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
 from workers.executor import LocalExecutor
+from workers.outlast import outlast
 from workers.strategies import strategies
-from workers.together import outlast
 from workers.verifiers import verifiers
 from workers.wire import event_to_pb, order_from_pb
 

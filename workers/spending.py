@@ -17,31 +17,36 @@ _ENDLESS = 2**62
 class Spending:
     """One execution's budget, kept to the token: the sum of what is held and what is spent never passes it."""
 
-    def __init__(self, budget: Budget, price: Price, joules_per_token: float, meter: Meter) -> None:
+    def __init__(self, budget: Budget, joules_per_token: float, meter: Meter) -> None:
         self.budget = budget
-        self.price = price
         self.spent = Usage()
         self._joules_per_token = joules_per_token
         self._meter = meter
-        self._held: list[Usage] = []
+        self._at: dict[Price, Usage] = {}  # what was spent at each price
+        self._held: list[tuple[Price, Usage]] = []
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
+    @property
+    def left(self) -> Budget:
+        """What may still be spent."""
+        return self.budget.less(self.spent)
+
     @asynccontextmanager
-    async def hold(self, fixed: Usage, completion: int = 0) -> AsyncIterator[int]:
+    async def hold(self, price: Price, fixed: Usage, completion: int = 0) -> AsyncIterator[int]:
         """Hold a call's worst case while it runs: `fixed` and up to `completion` tokens; gives how many of these it may write.
 
         First come, first served. Where the worst case does not fit beside what is held, this waits for a call to end; where it does not fit
-        alone, `completion` is cut; BudgetExhausted when nothing is left of it.
+        alone, `completion` is cut; BudgetExhausted when nothing is left of it, or when samples or calls are used up.
         """
         async with self._turn:
-            while (room := self._room(fixed)) < completion and self._held:
+            while (room := self._room(price, fixed)) < completion and self._held:
                 self._freed.clear()
                 await self._freed.wait()
             granted = min(completion, room)
-            if room < min(1, completion):
+            if room < min(1, completion) or not self._counts_fit(fixed):
                 raise BudgetExhausted("the worst case of one more call does not fit the budget", tokens=self.budget.tokens, cost=self.budget.cost)
-            held = replace(fixed, kept_tokens=granted)
+            held = price, replace(fixed, kept_tokens=granted)
             self._held.append(held)
         try:
             yield granted
@@ -49,31 +54,45 @@ class Spending:
             self._held.remove(held)
             self._freed.set()
 
-    def charge(self, usage: Usage) -> None:
+    def charge(self, price: Price, usage: Usage) -> None:
         """Add to what was spent. Costs are rounded up once, over the whole execution, so that many small calls cost no more than one."""
+        self._at[price] = self._at.get(price, Usage()) + usage
         total = self.spent + usage
-        cost = math.ceil(self._cost(total) - _ROUNDING)
+        cost = math.ceil(self._exact() - _ROUNDING)
         joules = usage.tokens * self._joules_per_token
         charged = replace(usage, cost=cost - self.spent.cost, joules=joules)
         self.spent = replace(total, cost=cost, joules=self.spent.joules + joules)
         self._meter.charge(charged)
 
-    def _cost(self, usage: Usage) -> float:
-        """Micro-dollars, not yet rounded."""
-        written = usage.kept_tokens + usage.discarded_tokens + usage.cancelled_tokens
-        return usage.prompt_tokens * self.price.prompt + written * self.price.completion + usage.scored_tokens * self.price.scored
+    def _exact(self) -> float:
+        return math.fsum(_cost(price, usage) for price, usage in self._at.items())
 
-    def _room(self, fixed: Usage) -> int:
+    def _counts_fit(self, fixed: Usage) -> bool:
+        """Whether samples and calls are left; what is held of these will be spent."""
+        total = self.spent + fixed
+        for _, usage in self._held:
+            total = total + usage
+        ceilings = ((self.budget.samples, total.samples), (self.budget.calls, total.calls))
+        return all(most is None or used <= most for most, used in ceilings)
+
+    def _room(self, price: Price, fixed: Usage) -> int:
         """Completion tokens that still fit beside `fixed`, everything held and everything spent; negative when `fixed` itself does not."""
-        total = sum(self._held, self.spent + fixed)
         rooms = [_ENDLESS]
         if self.budget.tokens is not None:
-            rooms.append(self.budget.tokens - total.tokens)
+            rooms.append(self.budget.tokens - self.spent.tokens - fixed.tokens - sum(usage.tokens for _, usage in self._held))
         if self.budget.cost is not None:
-            rooms.append(self._affordable(self.budget.cost - self._cost(total) + _ROUNDING))
+            outstanding = math.fsum(_cost(each, usage) for each, usage in (*self._held, (price, fixed)))
+            rooms.append(_affordable(self.budget.cost - self._exact() - outstanding + _ROUNDING, price))
         return min(rooms)
 
-    def _affordable(self, left: float) -> int:
-        if left < 0:
-            return -1
-        return math.floor(left / self.price.completion) if self.price.completion else _ENDLESS
+
+def _cost(price: Price, usage: Usage) -> float:
+    """Micro-dollars, not yet rounded."""
+    written = usage.kept_tokens + usage.discarded_tokens + usage.cancelled_tokens
+    return usage.prompt_tokens * price.prompt + written * price.completion + usage.scored_tokens * price.scored
+
+
+def _affordable(left: float, price: Price) -> int:
+    if left < 0:
+        return -1
+    return math.floor(left / price.completion) if price.completion else _ENDLESS

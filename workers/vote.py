@@ -1,4 +1,4 @@
-"""Votes: choosing one answer among candidates. What could not be read does not vote, and the order of the candidates does not matter."""
+"""Votes: choosing one answer among candidates. What could not be read, or was discarded, does not vote; the candidates' order does not matter."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from math import comb, fsum
 from typing import Literal
 
-from router.types import Candidate
+from router.types import Candidate, Fate
 
 Rule = Literal["majority", "weighted", "best"]
 
@@ -20,7 +20,7 @@ def choose(candidates: Sequence[Candidate], rule: Rule) -> int | None:
     scored = any(one.score is not None for one in candidates)
     weights: dict[str, list[float]] = defaultdict(list)
     for one in candidates:
-        if one.answer is not None:
+        if one.answer is not None and votes(one):
             weights[one.answer].append((one.score or 0.0) if scored and rule != "majority" else 1.0)
     totals = {answer: max(each) if scored and rule == "best" else fsum(each) for answer, each in weights.items()}
 
@@ -28,15 +28,20 @@ def choose(candidates: Sequence[Candidate], rule: Rule) -> int | None:
         one = candidates[index]
         return totals[one.answer or ""], one.score or 0.0, one.logprob, one.text
 
-    readable = [index for index, one in enumerate(candidates) if one.answer is not None]
+    readable = [index for index, one in enumerate(candidates) if votes(one)]
     return max(readable, key=strength, default=None)
+
+
+def votes(candidate: Candidate) -> bool:
+    """Whether a candidate has an answer that counts."""
+    return candidate.answer is not None and candidate.fate is Fate.KEPT
 
 
 def leads(candidates: Sequence[Candidate]) -> tuple[int, int]:
     """Votes of the two commonest answers."""
     counts: dict[str, int] = defaultdict(int)
     for one in candidates:
-        if one.answer is not None:
+        if one.answer is not None and votes(one):
             counts[one.answer] += 1
     first, second, *_ = chain(sorted(counts.values(), reverse=True), repeat(0, 2))
     return first, second

@@ -31,6 +31,7 @@ def order_to_pb(query: Query, plan: Plan, evidence: Evidence, budget: Budget) ->
         plan=_plan_to_pb(plan),
         evidence=map(outcome_to_pb, evidence.outcomes),
         budget=budget_to_pb(budget),
+        traced=query.traced,
     )
 
 
@@ -42,6 +43,7 @@ def order_from_pb(request: worker_service_pb2.ExecuteRequest, deadline: float) -
         task=task_from_pb(request.task),
         deadline=deadline,
         seed=request.seed if request.HasField("seed") else None,
+        traced=request.traced,
     )
     evidence = Evidence(outcomes=tuple(map(outcome_from_pb, request.evidence)))
     return query, _plan_from_pb(request.plan), evidence, budget_from_pb(request.budget)
@@ -51,7 +53,7 @@ def event_to_pb(event: Usage | Outcome) -> worker_service_pb2.ExecuteResponse:
     """A charge, or the outcome that ends the stream."""
     if isinstance(event, Usage):
         return worker_service_pb2.ExecuteResponse(charge=usage_to_pb(event))
-    return worker_service_pb2.ExecuteResponse(outcome=outcome_to_pb(event))
+    return worker_service_pb2.ExecuteResponse(outcome=outcome_to_pb(event, traced=True))
 
 
 def event_from_pb(response: worker_service_pb2.ExecuteResponse) -> Usage | Outcome:
@@ -68,7 +70,8 @@ def _plan_to_pb(plan: Plan) -> plan_pb2.Plan:
         strategy=plan.strategy,
         options=options,
         budget=budget_to_pb(plan.budget),
-        price=plan_pb2.Price(prompt=plan.price.prompt, completion=plan.price.completion, scored=plan.price.scored),
+        price=_price_to_pb(plan.price),
+        helpers={name: _price_to_pb(price) for name, price in plan.helpers.items()},
     )
 
 
@@ -79,8 +82,17 @@ def _plan_from_pb(plan: plan_pb2.Plan) -> Plan:
         strategy=plan.strategy,
         options=_options(plan.options),
         budget=budget_from_pb(plan.budget),
-        price=Price(prompt=plan.price.prompt, completion=plan.price.completion, scored=plan.price.scored),
+        price=_price_from_pb(plan.price),
+        helpers=MappingProxyType({name: _price_from_pb(price) for name, price in plan.helpers.items()}),
     )
+
+
+def _price_to_pb(price: Price) -> plan_pb2.Price:
+    return plan_pb2.Price(prompt=price.prompt, completion=price.completion, scored=price.scored)
+
+
+def _price_from_pb(price: plan_pb2.Price) -> Price:
+    return Price(prompt=price.prompt, completion=price.completion, scored=price.scored)
 
 
 def _options(struct: struct_pb2.Struct) -> Mapping[str, object]:

@@ -11,7 +11,9 @@ from router.ports import Spent
 from router.types import Call, Finish, Message
 from tests.workers.completions import Server, backend_of
 from tests.workers.tiny import make_model
+from tests.workers.toy import ABLE
 from workers.backends import backends
+from workers.reasoner.prompt import SKILLS
 
 
 @asynccontextmanager
@@ -84,4 +86,5 @@ async def test_samples_run_side_by_side(backend):
 
 
 def test_capabilities_are_known_ones(backend):
-    assert backend.capabilities <= {"prefix", "stop", "logprobs"}
+    assert {one for one in backend.capabilities if not one.startswith("skill:")} <= ABLE
+    assert {one.removeprefix("skill:") for one in backend.capabilities - ABLE} <= set(SKILLS)

@@ -135,11 +135,12 @@ async def test_an_unknown_aggregate_is_refused(directory):
         verifiers.build("reward", {"directory": directory, "aggregate": "mean"})
 
 
-@pytest.mark.parametrize("strategy", ["direct", "self_consistency", "best_of_n", "tree_search"])
+@pytest.mark.parametrize("strategy", ["direct", "self_consistency", "best_of_n", "beam"])
 async def test_strategies_run_on_the_engine_and_are_charged_exactly(backend, verifier, strategy):
     bill = Bill()
     executor = LocalExecutor(pools={"toy": Pool(backend=backend, verifier=verifier)})
-    plan = a_plan(strategy, **({"max_steps": 3, "step_tokens": 20} if strategy == "tree_search" else {"max_tokens": 30}))
+    options = {"direct": {"skill": "solve", "max_tokens": 30}, "beam": {"max_steps": 3, "step_tokens": 20}}
+    plan = a_plan(strategy, **options.get(strategy, {"max_tokens": 30}))
     executor.check([plan])
     outcomes = [await executor.execute(a_query(QUESTION), plan, Evidence(), Budget(), bill) for _ in range(2)]
     assert outcomes[0].text == outcomes[1].text

@@ -1,5 +1,6 @@
 """The engine against naive decoding: whatever joins, leaves or is cancelled, every sequence is what it would have been alone."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from router.types import Finish
+from router.types import Finish, Halt
 from tests.workers.tiny import make_model
-from workers.reasoner.engine import Engine
+from workers.reasoner.engine import Engine, Wish
 from workers.reasoner.prompt import END, prompt
 from workers.reasoner.train import MODELS
 
@@ -20,10 +21,11 @@ PROMPT = prompt("solve", QUESTION)
 class Waiting:
     """A submitted sequence, and its result when it is there."""
 
-    def __init__(self, engine, text=PROMPT, prefix="", **options):
+    def __init__(self, engine, text=PROMPT, prefix="", on_token=None, **options):
         self.done = threading.Event()
         self.results = []
-        self.ticket = engine.submit(text, prefix, on_done=self._finish, **{"max_tokens": 40} | options)
+        wish = Wish(**{"max_tokens": 40} | options)
+        self.ticket = engine.submit(text, prefix, wish=wish, on_done=self._finish, on_token=on_token)
 
     def _finish(self, generation):
         self.results.append(generation)
@@ -313,12 +315,65 @@ def test_a_score_under_way_is_told_that_the_engine_closed(own):
     assert started.wait(10)
     with ThreadPoolExecutor(2) as pool:
         scoring = pool.submit(own.score, PROMPT, ["1\n"])
-        while not own._scoring:
+        while not own._reading:
             threading.Event().wait(0.001)
         closing = pool.submit(own.close)
         while not own._closed:
             threading.Event().wait(0.001)
         go.set()
         closing.result(10)
-        with pytest.raises(RuntimeError, match="closed while scoring"):
+        with pytest.raises(RuntimeError, match="closed while reading"):
             scoring.result(10)
+
+
+# --- what a sequence tells of itself, and what it may not write --------------------------------------------------------
+
+
+def test_top_logprobs_are_the_models_own_and_highest_first(tiny):
+    result = Waiting(tiny, max_tokens=6, temperature=1.0, seed=3, top_logprobs=5, pieces=True).result()
+    assert len(result.top_logprobs) == len(result.pieces) == len(result.drawn_logprobs) == result.tokens
+    assert all(list(row) == sorted(row, reverse=True) and len(row) == 5 for row in result.top_logprobs)
+    greedy = Waiting(tiny, max_tokens=6, temperature=0.0, top_logprobs=1).result()
+    assert [row[0] for row in greedy.top_logprobs] == pytest.approx(list(greedy.logprobs))
+    everything = Waiting(tiny, max_tokens=2, top_logprobs=10_000).result()
+    assert sum(math.exp(value) for value in everything.top_logprobs[0]) == pytest.approx(1, abs=1e-4)
+
+
+def test_pieces_spell_the_text_and_at_temperature_1_are_drawn_from_the_model(tiny):
+    result = Waiting(tiny, max_tokens=12, temperature=1.0, seed=5, pieces=True).result()
+    assert "".join(result.pieces) == result.text
+    assert result.drawn_logprobs == pytest.approx(result.logprobs, abs=1e-4)
+    hot = Waiting(tiny, max_tokens=12, temperature=2.0, seed=5, pieces=True).result()
+    assert hot.drawn_logprobs != pytest.approx(hot.logprobs, abs=1e-2)
+
+
+def test_what_was_not_asked_for_is_not_told(tiny):
+    result = Waiting(tiny).result()
+    assert (result.top_logprobs, result.pieces, result.drawn_logprobs) == ((), (), ())
+
+
+def test_a_suppressed_word_is_not_written(small):
+    plain = Waiting(small, temperature=0.0, max_tokens=120).result()
+    assert "Answer" in plain.text
+    without = Waiting(small, temperature=0.0, max_tokens=120, suppress=("answer",)).result()
+    assert "answer" not in without.text.lower()
+
+
+def test_halting_follows_the_sliding_mean_of_confidence(tiny):
+    whole = Waiting(tiny, max_tokens=30, temperature=1.0, seed=9, top_logprobs=4).result()
+    confidence = [-sum(row) / len(row) for row in whole.top_logprobs]
+    means = [sum(confidence[end - 3 : end]) / 3 for end in range(3, len(confidence) + 1)]
+    below = sorted(means)[2] + 1e-6
+    first = next(place for place, mean in enumerate(means) if mean < below)
+    halted = Waiting(tiny, max_tokens=30, temperature=1.0, seed=9, top_logprobs=4, halt=Halt(window=3, below=below)).result()
+    assert (halted.finish, halted.tokens) == (Finish.HALTED, first + 3)
+    never = Waiting(tiny, max_tokens=30, temperature=1.0, seed=9, top_logprobs=4, halt=Halt(window=3, below=-1.0)).result()
+    assert never.text == whole.text
+
+
+def test_a_hidden_state_is_that_of_the_last_token(tiny):
+    state, tokens = tiny.hidden(PROMPT, "12 + 5")
+    ids = tiny.tokenizer.encode(PROMPT).ids + tiny.tokenizer.encode("12 + 5").ids
+    with torch.inference_mode():
+        expected = tiny.model(torch.tensor([ids]))[0, -1].tolist()
+    assert (state, tokens) == (pytest.approx(expected, abs=1e-5), len(ids))

@@ -11,11 +11,12 @@ from workers.reasoner import train
 from workers.reasoner.model import Llama, load_model
 from workers.reasoner.prompt import BAD, END, GOOD, completion, prompt
 from workers.reasoner.reward import _pad, judge
+from workers.reasoner.skills import examples
 from workers.reasoner.tokenizer import load_tokenizer
 from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Batch, Recipe, batches, fit, next_token_loss, rate_at
 from workers.reasoner.workload import Problem, problems, split_of
 
-TINY = Recipe(hidden=32, layers=1, heads=2, skill="solve", steps=30, rate=4e-3, seed=5)
+TINY = Recipe(hidden=32, layers=1, heads=2, shares={"solve": 1}, steps=30, rate=4e-3, seed=5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +35,11 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def some(tokenizer):
-    return list(itertools.islice(batches(tokenizer, "solve", 5), 30))
+    return list(itertools.islice(lessons(tokenizer, 5), 30))
+
+
+def lessons(tokenizer, seed, skill="solve"):
+    return batches(tokenizer, examples({skill: 1}, (), seed), seed)
 
 
 def a_model(tokenizer, seed=1):
@@ -44,13 +49,13 @@ def a_model(tokenizer, seed=1):
 
 def cut(whole):
     """Some rows of each batch."""
-    return [Batch(one.tokens[:8], one.learned[:8]) for one in whole]
+    return [Batch(one.tokens[:8], one.weights[:8]) for one in whole]
 
 
 def test_only_completions_are_learned(tokenizer, some):
     end = tokenizer.token_to_id(END)
     for batch in some[:5]:
-        for tokens, learned in zip(batch.tokens.tolist(), batch.learned.tolist(), strict=True):
+        for tokens, learned in zip(batch.tokens.tolist(), (batch.weights > 0).tolist(), strict=True):
             start = learned.index(True) + 1
             stop = len(learned) - learned[::-1].index(True)
             assert all(learned[start - 1 : stop])
@@ -67,28 +72,36 @@ def test_only_completions_are_learned(tokenizer, some):
 def test_batches_are_full_and_even(some):
     for batch in some:
         assert batch.tokens.numel() <= BATCH_TOKENS
-        assert batch.learned.shape == (batch.tokens.shape[0], batch.tokens.shape[1] - 1)
+        assert batch.weights.shape == (batch.tokens.shape[0], batch.tokens.shape[1] - 1)
     assert sum(batch.tokens.numel() for batch in some) > 0.8 * BATCH_TOKENS * len(some)
 
 
 def test_a_direct_answer_has_no_steps(tokenizer):
-    batch = next(batches(tokenizer, "direct", 1))
+    batch = next(lessons(tokenizer, 1, "direct"))
     text = tokenizer.decode(batch.tokens[0].tolist())
     assert text.startswith("direct: ")
     assert text.count("\n") == 1
+
+
+def test_a_short_completion_counts_as_if_it_were_a_dozen_tokens(tokenizer):
+    batch = next(lessons(tokenizer, 1, "score"))
+    assert set(batch.weights.unique().tolist()) == {0.0, 6.0}  # a digit and the end
+    long = next(lessons(tokenizer, 1, "solve"))
+    assert all(row.sum() >= 12 - 1e-3 for row in long.weights)
 
 
 def test_the_loss_is_that_of_the_learned_tokens_alone(tokenizer, some):
     model, batch = a_model(tokenizer), some[0]
     with torch.inference_mode():
         scores = model.logits(model(batch.tokens)).log_softmax(-1)
-    rows, places = batch.learned.nonzero(as_tuple=True)
-    expected = -scores[rows, places, batch.tokens[rows, places + 1]].mean()
+    rows, places = batch.weights.nonzero(as_tuple=True)
+    weights = batch.weights[rows, places]
+    expected = -(scores[rows, places, batch.tokens[rows, places + 1]] * weights).sum() / weights.sum()
     assert float(next_token_loss(model, batch).detach()) == pytest.approx(float(expected), abs=0.02)  # bfloat16 in between
 
 
 def test_thirty_steps_lower_the_loss_on_other_problems(tokenizer, some, tmp_path):
-    model, paper = a_model(tokenizer), cut(itertools.islice(batches(tokenizer, "solve", 77), 2))
+    model, paper = a_model(tokenizer), cut(itertools.islice(lessons(tokenizer, 77), 2))
     before = sum(float(next_token_loss(model, batch).detach()) for batch in paper) / 2
     fit(model, lambda done: iter(cut(some)[done:]), next_token_loss, replace(TINY, rate=2e-2), checkpoint=tmp_path / "tiny.pt", label="tiny")
     after = sum(float(next_token_loss(model, batch).detach()) for batch in paper) / 2
@@ -136,8 +149,8 @@ def test_a_finished_training_is_not_done_again(tokenizer, some, tmp_path):
 
 
 def test_the_data_is_the_same_for_a_seed(tokenizer, some):
-    again = list(itertools.islice(batches(tokenizer, "solve", 5), 3))
-    other = list(itertools.islice(batches(tokenizer, "solve", 6), 3))
+    again = list(itertools.islice(lessons(tokenizer, 5), 3))
+    other = list(itertools.islice(lessons(tokenizer, 6), 3))
     assert all(torch.equal(one.tokens, two.tokens) for one, two in zip(some, again, strict=False))
     assert not all(torch.equal(one.tokens, two.tokens) for one, two in zip(some, other, strict=False))
 

@@ -16,7 +16,7 @@ from router.errors import BackendUnavailable, InvalidQuery, UnknownPlan
 from router.interceptors import Interceptor
 from router.telemetry import Telemetry, trace_id
 from router.types import Budget, Evidence
-from tests.workers.toy import Bill, Oracle, Rig, Toy, a_plan, a_query
+from tests.workers.toy import SKILLED, Bill, Oracle, Rig, Toy, a_plan, a_query
 from workers.executor import LocalExecutor, Pool
 from workers.remote import open_worker
 from workers.server import SERVICE, WorkerServer
@@ -167,8 +167,8 @@ async def test_a_worker_says_what_it_serves_and_that_it_does(address):
     async with worker(Rig(), address), grpc.aio.insecure_channel(address) as channel:
         described = await WorkerServiceStub(channel).Describe(pb.DescribeRequest())
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
-    assert [(pool.name, list(pool.capabilities)) for pool in described.pools] == [("toy", ["logprobs", "prefix", "score", "stop"])]
-    assert {"direct", "tree_search"} <= set(described.strategies)
+    assert [(pool.name, list(pool.capabilities)) for pool in described.pools] == [("toy", sorted({*SKILLED, "score", "steps"}))]
+    assert {"direct", "beam"} <= set(described.strategies)
     assert {"exact", "reward"} <= set(described.verifiers)
     assert health.status == health_pb2.HealthCheckResponse.SERVING
 

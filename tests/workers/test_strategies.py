@@ -97,10 +97,10 @@ async def test_a_constant_verifier_makes_weighted_best_of_n_a_majority():
     assert outcome.answer == Counter(one.answer for one in outcome.candidates).most_common(1)[0][0]
 
 
-async def test_tree_search_with_an_oracle_finds_what_sampling_does_not():
+async def test_beam_search_with_an_oracle_finds_what_sampling_does_not():
     digits = "2 7 1 8 2 8 1 8"
     tree, best = Rig(Toy(accuracy=0.4)), Rig(Toy(accuracy=0.4))
-    found = await tree.run(a_plan("tree_search", beams=1, children=12), a_query(digits))
+    found = await tree.run(a_plan("beam", beams=1, children=12), a_query(digits))
     missed = await best.run(a_plan("best_of_n", n=12), a_query(digits))
     assert (found.answer, found.stop_reason) == ("27182818", "done")
     assert missed.answer != "27182818"
@@ -108,9 +108,9 @@ async def test_tree_search_with_an_oracle_finds_what_sampling_does_not():
     assert tree.oracle.rounds == 9
 
 
-async def test_tree_search_never_continues_more_than_its_beams():
+async def test_beam_never_continues_more_than_its_beams():
     rig = Rig(Toy(accuracy=0.5), Oracle(constant=0.5))
-    await rig.run(a_plan("tree_search", beams=3, children=2))
+    await rig.run(a_plan("beam", beams=3, children=2))
     continued = Counter(call.prefix.count("\n") for call in rig.toy.calls)
     assert rig.toy.most <= 6
     assert max(continued.values()) <= 6
@@ -120,14 +120,14 @@ async def test_tree_search_never_continues_more_than_its_beams():
 
 async def test_equal_prefixes_are_judged_and_continued_once():
     rig = Rig(Toy(accuracy=1.0))
-    await rig.run(a_plan("tree_search", beams=4, children=4))
+    await rig.run(a_plan("beam", beams=4, children=4))
     assert len(rig.oracle.asked) == len(set(rig.oracle.asked)) == 6
     assert len(rig.toy.calls) == 16 + 5 * 4
 
 
 async def test_a_finished_path_takes_its_beam_with_it():
     rig = Rig(Toy(accuracy=1.0), Oracle(constant=0.5))
-    outcome = await rig.run(a_plan("tree_search", beams=1, children=3))
+    outcome = await rig.run(a_plan("beam", beams=1, children=3))
     assert (outcome.stop_reason, len(outcome.candidates)) == ("done", 3)
 
 
@@ -144,28 +144,21 @@ class Frank(Toy):
 
 async def test_of_equal_scores_the_likelier_path_is_continued():
     digits = "2 7 1 8 2 8 1 8"
-    likely = await Rig(Frank(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("tree_search", beams=1, children=12), a_query(digits))
-    blind = await Rig(Toy(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("tree_search", beams=1, children=12), a_query(digits))
+    likely = await Rig(Frank(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("beam", beams=1, children=12), a_query(digits))
+    blind = await Rig(Toy(accuracy=0.4), Oracle(constant=0.5)).run(a_plan("beam", beams=1, children=12), a_query(digits))
     assert likely.answer == "27182818"
     assert blind.answer != "27182818"
 
 
 async def test_a_truncated_step_is_never_finished():
     rig = Rig(Toy(accuracy=1.0))
-    outcome = await rig.run(a_plan("tree_search", step_tokens=6))  # "Answer: 31415" is longer
+    outcome = await rig.run(a_plan("beam", step_tokens=6))  # "Answer: 31415" is longer
     assert (outcome.answer, outcome.candidates, outcome.stop_reason) == (None, (), "dead_end")
     assert outcome.usage.kept_tokens == 0
 
 
-async def test_trees_do_not_share_their_beams():
-    rig = Rig(Toy(accuracy=1.0))
-    outcome = await rig.run(a_plan("tree_search", beams=1, children=2, trees=3))
-    assert len(rig.toy.calls) == 3 * 2 * 6
-    assert len(outcome.candidates) == 6
-
-
-async def test_tree_search_gives_up_after_its_steps():
-    outcome = await Rig().run(a_plan("tree_search", max_steps=3))
+async def test_beam_gives_up_after_its_steps():
+    outcome = await Rig().run(a_plan("beam", max_steps=3))
     assert (outcome.answer, outcome.stop_reason) == (None, "steps")
 
 
@@ -181,8 +174,7 @@ async def test_a_truncated_sample_has_no_answer():
         ("self_consistency", {"tau": 2.0}),
         ("self_consistency", {"n": "many"}),
         ("best_of_n", {"select": "worst"}),
-        ("tree_search", {"beams": 0}),
-        ("tree_search", {"boundary": ""}),
+        ("beam", {"beams": 0}),
     ],
 )
 def test_options_that_make_no_sense_are_refused(name, options):

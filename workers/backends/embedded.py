@@ -5,27 +5,33 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
-from router.types import Call, Finish, Sample
+from router.types import Call, Finish, Sample, Style, Vector
 from workers.backends import backends
+from workers.outlast import outlast
 from workers.prompts import bundled
-from workers.together import outlast
+from workers.reasoner.prompt import skills_of
 
 if TYPE_CHECKING:
-    from workers.reasoner.engine import Generation, Ticket
+    from workers.reasoner.engine import Generation, Ticket, Wish
+
+_ABLE = frozenset({"prefix", "stop", "logprobs", "top_logprobs", "pieces", "suppress", "halt", "hidden", "cancel"})
 
 
 @backends.register("embedded")
 class Embedded:
     """One of the bundled reasoners (a folder with a Hugging Face Llama), on the CPU; `slots` samples are decoded at a time."""
 
-    capabilities = frozenset({"prefix", "stop", "logprobs"})
+    style = Style()
 
     def __init__(self, *, directory: str | Path, slots: int = 64) -> None:
         from workers.reasoner.engine import Engine  # noqa: PLC0415 - torch is not in the base install
 
         self._engine = Engine(Path(directory), slots=slots)
+        self.capabilities = _ABLE | {f"skill:{name}" for name in skills_of(Path(directory))}
 
     def count(self, call: Call) -> int:
         """Exact."""
@@ -54,27 +60,34 @@ class Embedded:
             finish=generation.finish,
             logprobs=generation.logprobs,
             seconds=time.monotonic() - started,
+            top_logprobs=generation.top_logprobs,
+            pieces=generation.pieces,
+            drawn_logprobs=generation.drawn_logprobs,
         )
+
+    async def hidden(self, call: Call, spent: Spent) -> Vector:
+        """See `Backend.hidden`."""
+        try:
+            state, spent.prompt = await asyncio.to_thread(self._engine.hidden, bundled(call), call.prefix)
+        except RuntimeError as error:
+            raise BackendUnavailable(str(error)) from error
+        return np.array(state, np.float32)
 
     async def close(self) -> None:
         """End the engine's thread."""
         await asyncio.to_thread(self._engine.close)
+
+    def _wish(self, call: Call) -> "Wish":
+        from workers.reasoner.engine import Wish  # noqa: PLC0415 - torch is not in the base install
+
+        return Wish(**{name: getattr(call, name) for name in Wish.__dataclass_fields__})
 
     def _submit(self, call: Call, done: "asyncio.Future[Generation]") -> "Ticket":
         def deliver(generation: "Generation") -> None:
             done.get_loop().call_soon_threadsafe(done.set_result, generation)
 
         try:
-            return self._engine.submit(
-                bundled(call),
-                call.prefix,
-                max_tokens=call.max_tokens,
-                temperature=call.temperature,
-                top_p=call.top_p,
-                stop=call.stop,
-                seed=call.seed,
-                on_done=deliver,
-            )
+            return self._engine.submit(bundled(call), call.prefix, wish=self._wish(call), on_done=deliver)
         except ValueError as error:
             raise InvalidQuery(str(error)) from error
         except RuntimeError as error:

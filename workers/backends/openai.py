@@ -40,7 +40,7 @@ class OpenAI:
     ) -> None:
         import openai  # noqa: PLC0415 - only workers that use it install it
 
-        self.capabilities = frozenset({"prefix", "logprobs"} | ({"stop"} if vllm else set()))
+        self.capabilities = frozenset({"prefix", "logprobs", "cancel"} | ({"stop"} if vllm else set()))
         self._client = openai.AsyncOpenAI(base_url=base_url, api_key=os.environ.get(api_key_env, "none"), timeout=timeout, max_retries=0)
         self._model = model
         self._templates = templates

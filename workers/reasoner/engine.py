@@ -7,7 +7,7 @@ all running sequences in one compact block, so that a step costs one forward pas
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from router.types import Finish
+from router.types import Finish, Halt
 from workers.reasoner.model import Llama, finish, load_model, project
 from workers.reasoner.prompt import BAD, END, GOOD
 from workers.reasoner.tokenizer import load_tokenizer, token_bytes, token_id
@@ -27,13 +27,31 @@ _PREFILL_TOKENS = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What one sequence gave; `logprobs` are natural logs under the model's own distribution, one per token written."""
+    """What one sequence gave; the tuples, one entry per token written, are those of `Sample`."""
 
     text: str
     tokens: int
     prompt_tokens: int
-    logprobs: tuple[float, ...]
     finish: Finish
+    logprobs: tuple[float, ...]
+    top_logprobs: tuple[tuple[float, ...], ...] = ()
+    pieces: tuple[str, ...] = ()
+    drawn_logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a sequence is to be drawn; names as in `Call`."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    top_logprobs: int = 0
+    pieces: bool = False
+    suppress: tuple[str, ...] = ()
+    halt: Halt | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,36 +59,53 @@ class Ticket:
     """One sequence under way."""
 
     ids: list[int]
+    wish: Wish
     max_tokens: int
-    temperature: float
-    top_p: float
     stop: tuple[bytes, ...]
+    banned: tuple[tuple[int, ...], ...]
     random: random.Random
     on_done: Callable[[Generation], None]
     on_token: Callable[[int], None] | None
-    prompt_tokens: int = 0
+    written: list[int] = field(default_factory=list)
     text: bytearray = field(default_factory=bytearray)
     logprobs: list[float] = field(default_factory=list)
+    top_logprobs: list[tuple[float, ...]] = field(default_factory=list)
+    drawn_logprobs: list[float] = field(default_factory=list)
     cancelled: bool = False
 
-    def result(self, end: Finish) -> Generation:
-        """The sequence as it stands."""
+    @property
+    def halted(self) -> bool:
+        """Whether its own halting rule is met."""
+        halt, tops = self.wish.halt, self.top_logprobs
+        if halt is None or len(tops) < halt.window:
+            return False
+        return -sum(sum(one) / len(one) for one in tops[-halt.window :]) / halt.window < halt.below
+
+    def shut_out(self) -> list[int]:
+        """Tokens that would complete a suppressed word now."""
+        return [word[-1] for word in self.banned if tuple(self.written[len(self.written) - len(word) + 1 :]) == word[:-1]]
+
+    def result(self, end: Finish, spell: Sequence[bytes]) -> Generation:
+        """The sequence as it stands; `spell` has the bytes of each token."""
         return Generation(
             text=self.text.decode(errors="replace"),
             tokens=len(self.logprobs),
-            prompt_tokens=self.prompt_tokens,
-            logprobs=tuple(self.logprobs),
+            prompt_tokens=len(self.ids),
             finish=end,
+            logprobs=tuple(self.logprobs),
+            top_logprobs=tuple(self.top_logprobs),
+            pieces=tuple(spell[token].decode(errors="replace") for token in self.written) if self.wish.pieces else (),
+            drawn_logprobs=tuple(self.drawn_logprobs),
         )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Scoring:
-    """Texts to be judged together; `values` is there once `ready` is set."""
+class _Reading:
+    """Texts to be read together; `last`, the hidden state after each, is there once `ready` is set."""
 
     rows: list[list[int]]
     ready: threading.Event = field(default_factory=threading.Event)
-    values: list[float] = field(default_factory=list)
+    last: list[Tensor] = field(default_factory=list)
 
 
 class _Block:
@@ -102,7 +137,7 @@ class Engine:
         self._running: list[Ticket] = []
         self._next: list[int] = []  # the token each running sequence feeds into the next step
         self._waiting: deque[Ticket] = deque()
-        self._scoring: deque[_Scoring] = deque()
+        self._reading: deque[_Reading] = deque()
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name=f"engine-{directory.name}", daemon=True)
@@ -113,11 +148,7 @@ class Engine:
         prompt: str,
         prefix: str = "",
         *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: Sequence[str] = (),
-        seed: int | None = None,
+        wish: Wish,
         on_done: Callable[[Generation], None],
         on_token: Callable[[int], None] | None = None,
     ) -> Ticket:
@@ -131,14 +162,13 @@ class Engine:
             raise ValueError(f"{len(ids)} tokens do not fit the model's {self.model.shape.max_position_embeddings}, with one to write")
         ticket = Ticket(
             ids=ids,
-            max_tokens=min(max_tokens, room),
-            temperature=temperature,
-            top_p=top_p,
-            stop=tuple(one.encode() for one in stop),
-            random=random.Random(seed),
+            wish=wish,
+            max_tokens=min(wish.max_tokens, room),
+            stop=tuple(one.encode() for one in wish.stop),
+            banned=tuple(self._spellings(wish.suppress)),
+            random=random.Random(wish.seed),
             on_done=on_done,
             on_token=on_token,
-            prompt_tokens=len(ids),
         )
         with self._wake:
             if self._closed:
@@ -158,19 +188,32 @@ class Engine:
 
         A text that ends in a line break is a prefix of worked steps; any other is a finished solution.
         """
-        if not texts:
-            return []
         rows = [self._encode(prompt, text) + ([] if text.endswith("\n") else [self._end]) for text in texts]
-        job = _Scoring(rows=[row[: self.model.shape.max_position_embeddings] for row in rows])
+        found = []
+        for last, tokens in self._read(rows):
+            pair = self.model.logits(last)[[self._good, self._bad]].softmax(-1)
+            found.append((float(pair[0]), tokens))
+        return found
+
+    def hidden(self, prompt: str, prefix: str = "") -> tuple[list[float], int]:
+        """The last hidden state after reading a prompt and a prefix, and the tokens read; blocks."""
+        ((last, tokens),) = self._read([self._encode(prompt, prefix)])
+        return last.tolist(), tokens
+
+    def _read(self, rows: Sequence[list[int]]) -> list[tuple[Tensor, int]]:
+        """The last hidden state of each row, and how many of its tokens were read: as many as the model has places for."""
+        if not rows:
+            return []
+        job = _Reading(rows=[row[: self.model.shape.max_position_embeddings] for row in rows])
         with self._wake:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            self._scoring.append(job)
+            self._reading.append(job)
             self._wake.notify()
         job.ready.wait()
-        if not job.values:
-            raise RuntimeError("the engine was closed while scoring")
-        return [(value, len(row)) for value, row in zip(job.values, job.rows, strict=True)]
+        if not job.last:
+            raise RuntimeError("the engine was closed while reading")
+        return [(last, len(row)) for last, row in zip(job.last, job.rows, strict=True)]
 
     def count(self, text: str) -> int:
         """Tokens in a text."""
@@ -187,6 +230,12 @@ class Engine:
         ids: list[int] = self.tokenizer.encode(prompt).ids
         return ids + self.tokenizer.encode(text).ids if text else ids
 
+    def _spellings(self, words: Sequence[str]) -> Iterator[tuple[int, ...]]:
+        """Token sequences of words, as they stand, capitalised or not, and after a space."""
+        for word in {form for one in words for form in (one, one.lower(), one.capitalize())}:
+            for text in (word, f" {word}"):
+                yield tuple(self.tokenizer.encode(text).ids)
+
     def _loop(self) -> None:
         try:
             with torch.inference_mode():
@@ -200,14 +249,14 @@ class Engine:
         with self._wake:
             self._closed = True
         for ticket in (*self._running, *self._waiting):
-            _tell(ticket, Finish.CANCELLED)
-        for job in self._scoring:
+            self._tell(ticket, Finish.CANCELLED)
+        for job in self._reading:
             job.ready.set()
 
     def _turn(self) -> bool:
-        """One round: wait for work, drop the cancelled, score, admit, decode one token each. False when closed."""
+        """One round: wait for work, drop the cancelled, read, admit, decode one token each. False when closed."""
         with self._wake:
-            while not (self._closed or self._running or self._waiting or self._scoring):
+            while not (self._closed or self._running or self._waiting or self._reading):
                 self._wake.wait()
             if self._closed:
                 return False
@@ -215,31 +264,31 @@ class Engine:
             joining = [ticket for ticket in self._waiting if not ticket.cancelled]
             free = self._slots - len(self._running)
             self._waiting = deque(joining[free:])
-            scoring = list(self._scoring)
-            self._scoring.clear()
+            reading = list(self._reading)
+            self._reading.clear()
         for ticket in gone:
-            _tell(ticket, Finish.CANCELLED)
+            self._tell(ticket, Finish.CANCELLED)
         for index in reversed(range(len(self._running))):
             if self._running[index].cancelled:
                 self._leave(index, Finish.CANCELLED)
-        if scoring:
-            self._score(scoring)
+        if reading:
+            self._study(reading)
         if joining[:free]:
             self._join(joining[:free])
         if self._running:
             self._step()
         return True
 
-    def _score(self, jobs: list[_Scoring]) -> None:
+    def _study(self, jobs: list[_Reading]) -> None:
+        """Read what is only to be read; equal rows once."""
         rows = [row for job in jobs for row in job.rows]
-        values: dict[tuple[int, ...], float] = {}
+        states: dict[tuple[int, ...], Tensor] = {}
         for part in _parts(sorted({tuple(row) for row in rows}, key=len)):
             hidden = self.model(_padded(part, self._end))
             last = hidden[torch.arange(len(part)), torch.tensor([len(row) - 1 for row in part])]
-            pair = self.model.logits(last)[:, [self._good, self._bad]].softmax(-1)[:, 0]
-            values.update(zip(part, pair.tolist(), strict=True))
+            states.update(zip(part, last, strict=True))
         for job in jobs:
-            job.values = [values[tuple(row)] for row in job.rows]
+            job.last = [states[tuple(row)] for row in job.rows]
             job.ready.set()
 
     def _join(self, tickets: list[Ticket]) -> None:
@@ -248,7 +297,7 @@ class Engine:
         for ticket in tickets:
             places.setdefault(tuple(ticket.ids), []).append(ticket)
         for part in _parts(sorted(places, key=len)):
-            hidden, keys = self._read(_padded(part, self._end))
+            hidden, keys = self._prefill(_padded(part, self._end))
             last = hidden[torch.arange(len(part)), torch.tensor([len(row) - 1 for row in part])]
             owners = [(index, ticket) for index, row in enumerate(part) for ticket in places[row]]
             first = len(self._running)
@@ -259,7 +308,7 @@ class Engine:
             self._next.extend(0 for _ in owners)
             self._advance(first, self.model.logits(last[source]))
 
-    def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _prefill(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states and the (layers, 2, batch, heads, length, head_size) keys and values of whole prompts."""
         batch, length = tokens.shape
         cos, sin = self.model.cos[:length], self.model.sin[:length]
@@ -294,9 +343,14 @@ class Engine:
     def _advance(self, first: int, logits: Tensor) -> None:
         """Draw the next token of the sequences from `first` on, and let those that are finished leave."""
         tickets = self._running[first:]
-        tokens = _draw(logits, tickets)
-        logprobs = logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0].tolist()
-        drawn = tokens.tolist()
+        natural = logits.log_softmax(-1)
+        tokens, drawn_from = _draw(logits, tickets)
+        logprobs, drawn = natural.gather(1, tokens[:, None])[:, 0].tolist(), tokens.tolist()
+        for index, ticket in enumerate(tickets):
+            if ticket.wish.top_logprobs:
+                ticket.top_logprobs.append(tuple(natural[index].topk(min(ticket.wish.top_logprobs, natural.shape[1])).values.tolist()))
+            if ticket.wish.pieces:
+                ticket.drawn_logprobs.append(float(drawn_from[index, drawn[index]].log()))
         for index in reversed(range(len(tickets))):
             end = self._append(tickets[index], drawn[index], logprobs[index])
             self._next[first + index] = drawn[index]
@@ -305,6 +359,7 @@ class Engine:
 
     def _append(self, ticket: Ticket, token: int, logprob: float) -> Finish | None:
         ticket.logprobs.append(logprob)
+        ticket.written.append(token)
         if ticket.on_token is not None:
             ticket.on_token(len(ticket.logprobs))
         if token == self._end:
@@ -314,6 +369,8 @@ class Engine:
         reach = len(piece) + max((len(stop) for stop in ticket.stop), default=0)
         if any(stop in ticket.text[-reach:] for stop in ticket.stop):
             return Finish.STOP
+        if ticket.halted:
+            return Finish.HALTED
         return Finish.LENGTH if len(ticket.logprobs) >= ticket.max_tokens else None
 
     def _leave(self, index: int, end: Finish) -> None:
@@ -324,15 +381,14 @@ class Engine:
             self._running[index], self._next[index] = self._running[last], self._next[last]
         self._running.pop()
         self._next.pop()
-        _tell(ticket, end)
+        self._tell(ticket, end)
 
-
-def _tell(ticket: Ticket, end: Finish) -> None:
-    """Whoever asked may be gone, with its event loop; the others go on."""
-    try:
-        ticket.on_done(ticket.result(end))
-    except Exception:  # the caller's own code: what it raises is not the engine's to judge
-        log.exception("on_done_failed")
+    def _tell(self, ticket: Ticket, end: Finish) -> None:
+        """Whoever asked may be gone, with its event loop; the others go on."""
+        try:
+            ticket.on_done(ticket.result(end, self._bytes))
+        except Exception:  # the caller's own code: what it raises is not the engine's to judge
+            log.exception("on_done_failed")
 
 
 def _parts(rows: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
@@ -350,19 +406,23 @@ def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
     return torch.tensor([[*row, *(filler for _ in range(length - len(row)))] for row in rows])
 
 
-def _draw(logits: Tensor, tickets: Sequence[Ticket]) -> Tensor:
+def _draw(logits: Tensor, tickets: Sequence[Ticket]) -> tuple[Tensor, Tensor]:
     """One token per row by inverting the cumulative distribution at the ticket's own random number; the likeliest at temperature 0.
 
-    A sample so depends on its own seed only, not on what else is in the batch.
+    A sample so depends on its own seed only, not on what else is in the batch. Also gives the distributions drawn from, (rows, vocabulary).
     """
-    heat = torch.tensor([ticket.temperature for ticket in tickets])[:, None]
+    for index, ticket in enumerate(tickets):
+        if ticket.banned and (out := ticket.shut_out()):
+            logits[index, out] = float("-inf")
+    heat = torch.tensor([ticket.wish.temperature for ticket in tickets])[:, None]
     probabilities = (logits / heat.clamp_min(1e-4)).softmax(-1)
-    nucleus = torch.tensor([ticket.top_p for ticket in tickets])[:, None]
+    nucleus = torch.tensor([ticket.wish.top_p for ticket in tickets])[:, None]
     if bool((nucleus < 1).any()):
         ranked, order = probabilities.sort(dim=-1, descending=True)
         ranked[:, 1:][(ranked.cumsum(-1) - ranked >= nucleus)[:, 1:]] = 0.0  # the likeliest always stays
         probabilities = torch.zeros_like(probabilities).scatter(1, order, ranked)
+        probabilities /= probabilities.sum(-1, keepdim=True)
     cumulative = probabilities.double().cumsum(-1)
     point = torch.tensor([ticket.random.random() for ticket in tickets], dtype=torch.double)[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, point, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
-    return torch.where(heat[:, 0] > 0, drawn, logits.argmax(-1))
+    return torch.where(heat[:, 0] > 0, drawn, logits.argmax(-1)), probabilities

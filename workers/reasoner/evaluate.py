@@ -28,8 +28,8 @@ _PLANS = (
     Plan(id="nano", pool="nano", strategy="direct"),
     Plan(id="small", pool="small", strategy="best_of_n", options={"n": SAMPLES}),
     Plan(id="large", pool="large", strategy="best_of_n", options={"n": SAMPLES}),
-    Plan(id="large, tree search, reward model", pool="large", strategy="tree_search"),
-    Plan(id="large, tree search, calculator", pool="large, calculator", strategy="tree_search"),
+    Plan(id="large, tree search, reward model", pool="large", strategy="beam"),
+    Plan(id="large, tree search, calculator", pool="large, calculator", strategy="beam"),
 )
 
 

@@ -5,9 +5,8 @@ other models can serve it too. Labels are exact: the worked steps of a problem a
 """
 
 import itertools
-import queue
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +15,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from workers.reasoner.engine import Engine, Generation
 from workers.reasoner.model import Llama, load_model, save_model
-from workers.reasoner.prompt import ANSWER, BAD, END, GOOD, prompt
+from workers.reasoner.prompt import ANSWER, BAD, END, GOOD, completion, prompt
+from workers.reasoner.rollouts import attempts_of
+from workers.reasoner.skills import Attempt, corrupt
 from workers.reasoner.tokenizer import load_tokenizer, token_id
-from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Recipe, fit, mixed_precision
+from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, ROLLOUTS, Recipe, drafts, fit, mixed_precision
 from workers.reasoner.workload import Problem, problems
 
-RECIPE: Recipe = replace(RECIPES["large"], steps=500, rate=6e-4, seed=4)
-_IN_FLIGHT = 512
-_SAMPLES = 4  # per problem and model
+RECIPE: Recipe = replace(RECIPES["large"], steps=2_500, rate=1e-3, seed=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +48,31 @@ def judge(tokenizer: Tokenizer, problem: Problem, text: str) -> Judged:
     return Judged(ids, labels)
 
 
-def rollouts(engines: list[Engine], seed: int) -> Iterator[tuple[Problem, str]]:
-    """Solutions sampled from the reasoners on training problems, without end; sampling runs ahead of whoever reads."""
-    done: queue.SimpleQueue[tuple[Problem, Generation]] = queue.SimpleQueue()
-    stream = problems("train", seed)
-    dice = random.Random(seed)
-
-    def order(problem: Problem) -> None:
-        for engine, _ in itertools.product(engines, range(_SAMPLES)):
-            engine.submit(
-                prompt("solve", problem.question),
-                max_tokens=256,
-                temperature=dice.choice((0.7, 0.8, 1.0)),
-                seed=dice.getrandbits(32),
-                on_done=lambda generation: done.put((problem, generation)),
-            )
-
-    each = len(engines) * _SAMPLES
-    for problem in itertools.islice(stream, _IN_FLIGHT // each):
-        order(problem)
-    for count in itertools.count(1):
-        solved, generation = done.get()
-        if count % each == 0:
-            order(next(stream))
-        yield solved, generation.text
-
-
-def judged_batches(tokenizer: Tokenizer, engines: list[Engine], seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def judged_batches(tokenizer: Tokenizer, attempts: Sequence[Attempt], seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """(tokens, rows, positions, labels) of about `BATCH_TOKENS` tokens, lengths alike."""
-    stream = rollouts(engines, seed)
-    shuffle = random.Random(seed)
+    stream, dice = solutions(attempts, seed), random.Random(seed)
     while True:
-        chunk = sorted((judge(tokenizer, *one) for one in itertools.islice(stream, 512)), key=lambda one: len(one.ids))
+        chunk = sorted((judge(tokenizer, *one) for one in itertools.islice(stream, 1024)), key=lambda one: len(one.ids))
         groups: list[list[Judged]] = [[]]
         for one in chunk:
             if groups[-1] and (len(groups[-1]) + 1) * len(one.ids) > BATCH_TOKENS:
                 groups.append([])
             groups[-1].append(one)
-        shuffle.shuffle(groups)
+        dice.shuffle(groups)
         for group in groups:
             yield _pad(group, token_id(tokenizer, END))
+
+
+def solutions(attempts: Sequence[Attempt], seed: int) -> Iterator[tuple[Problem, str]]:
+    """Sampled solutions, and one in three times a known one with a mistake put in, or without: these never run out."""
+    dice, fresh = random.Random(seed), problems("train", seed)
+    while True:
+        if dice.random() < 2 / 3:
+            attempt = dice.choice(attempts)
+            yield attempt.problem, dice.choice(attempt.texts)
+        else:
+            problem = next(fresh)
+            yield problem, corrupt(problem, dice) if dice.random() < 0.6 else completion("solve", problem.steps, problem.answer)
 
 
 def _pad(group: list[Judged], end: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -106,7 +89,7 @@ def make_reward_model(build: Path) -> None:
     tokenizer = load_tokenizer(MODELS / "large")
     good, bad = token_id(tokenizer, GOOD), token_id(tokenizer, BAD)
     model = load_model(MODELS / "large").requires_grad_(True)
-    engines = [Engine(MODELS / name, slots=256) for name in ("small", "large")]
+    attempts = [*drafts(build), *attempts_of(MODELS / "large", build / "large.jsonl", count=ROLLOUTS // 2, seed=6)]
 
     def loss(model: Llama, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         tokens, rows, positions, labels = batch
@@ -116,13 +99,8 @@ def make_reward_model(build: Path) -> None:
         return F.cross_entropy(logits.float(), labels.long())
 
     def stream(done: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Sampling what was seen already would take as long again: a resumed training goes on with other problems."""
-        return judged_batches(tokenizer, engines, RECIPE.seed + done)
+        return itertools.islice(judged_batches(tokenizer, attempts, RECIPE.seed), done, None)
 
-    try:
-        fit(model, stream, loss, RECIPE, checkpoint=build / "prm.pt", label="prm")
-    finally:
-        for engine in engines:
-            engine.close()
+    fit(model, stream, loss, RECIPE, checkpoint=build / "prm.pt", label="prm")
     save_model(model, MODELS / "prm", token_id(tokenizer, END))
     tokenizer.save(str(MODELS / "prm" / "tokenizer.json"))

@@ -1,9 +1,12 @@
-"""Train the bundled reasoners from a seed: the shared tokenizer, then `nano`, `small` and `large`. Resumes where it was stopped."""
+"""Train the bundled reasoners from a seed: the shared tokenizer, then `nano`, `small` and `large`. Resumes where it was stopped.
+
+`large` learns every skill; the drafts it learns to check and mend are samples of `small`.
+"""
 
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,24 +18,26 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from workers.reasoner.model import Llama, Shape, save_model
-from workers.reasoner.prompt import END, Skill, completion, prompt
+from workers.reasoner.prompt import END, Skill
+from workers.reasoner.rollouts import attempts_of
+from workers.reasoner.skills import Attempt, Example, examples
 from workers.reasoner.tokenizer import load_tokenizer, token_id, train_tokenizer
-from workers.reasoner.workload import problems
 
 MODELS = Path(__file__).parent / "models"
 VOCABULARY = 1024
 BATCH_TOKENS = 4096
+LONGEST = 768  # tokens; longer examples are left out
 _CHECKPOINT_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How one model is made: its sizes, the skill it learns and how long."""
+    """How one model is made: its sizes, the skills it learns and in what shares, and how long."""
 
     hidden: int
     layers: int
     heads: int
-    skill: Skill
+    shares: Mapping[Skill, float]
     steps: int
     rate: float
     seed: int
@@ -49,33 +54,47 @@ class Recipe:
         )
 
 
-RECIPES = {
-    "nano": Recipe(hidden=96, layers=3, heads=3, skill="direct", steps=2400, rate=4e-3, seed=1),
-    "small": Recipe(hidden=128, layers=4, heads=4, skill="solve", steps=2600, rate=4e-3, seed=2),
-    # The `large` in the repository was taken at step 3,000 of these, when the learning rate had fallen to a fortieth.
-    "large": Recipe(hidden=192, layers=6, heads=6, skill="solve", steps=3300, rate=3e-3, seed=3),
+_ALL_SKILLS: Mapping[Skill, float] = {
+    "solve": 55,
+    "verify": 7,
+    "score": 6,
+    "judge": 5,
+    "refine": 6,
+    "program": 5,
+    "summarise": 4,
+    "split": 4,
+    "restart": 3,
+    "true": 1.5,
+    "know": 1.5,
+    "direct": 1,
 }
+RECIPES = {
+    "nano": Recipe(hidden=128, layers=4, heads=2, shares={"direct": 1}, steps=3_000, rate=4e-3, seed=1),
+    "small": Recipe(hidden=128, layers=4, heads=2, shares={"solve": 1}, steps=2_600, rate=4e-3, seed=2),
+    "large": Recipe(hidden=256, layers=6, heads=4, shares=_ALL_SKILLS, steps=6_500, rate=2.5e-3, seed=3),
+}
+ROLLOUTS = 12_000  # problems that `small` is sampled on
+_SHORT = 12  # tokens: a shorter completion counts as if it had so many
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded token ids (batch, length) and the positions whose next token is learned (batch, length - 1)."""
+    """Padded token ids (batch, length) and how much each position's next token counts (batch, length - 1): 0 where it is not learned."""
 
     tokens: Tensor
-    learned: Tensor
+    weights: Tensor
 
 
-def batches(tokenizer: Tokenizer, skill: Skill, seed: int) -> Iterator[Batch]:
+def batches(tokenizer: Tokenizer, stream: Iterator[Example], seed: int) -> Iterator[Batch]:
     """Training batches of like-long examples, about `BATCH_TOKENS` tokens each, the same for a seed; only the completion is learned."""
-    stream = problems("train", seed)
     shuffle = random.Random(seed)
     end = token_id(tokenizer, END)
     while True:
         chunk = list(itertools.islice(stream, 2048))
-        heads = tokenizer.encode_batch([prompt(skill, one.question) for one in chunk])
-        tails = tokenizer.encode_batch([completion(skill, one.steps, one.answer) for one in chunk])
-        rows = sorted(((head.ids, [*tail.ids, end]) for head, tail in zip(heads, tails, strict=True)), key=lambda row: len(row[0]) + len(row[1]))
-        grouped = list(_group(rows))
+        heads = tokenizer.encode_batch([one.prompt for one in chunk])
+        tails = tokenizer.encode_batch([one.completion for one in chunk])
+        rows = ((head.ids, [*tail.ids, end]) for head, tail in zip(heads, tails, strict=True))
+        grouped = list(_group(sorted((row for row in rows if _length(row) <= LONGEST), key=_length)))
         shuffle.shuffle(grouped)
         for group in grouped:
             yield _pad(group, end)
@@ -84,10 +103,14 @@ def batches(tokenizer: Tokenizer, skill: Skill, seed: int) -> Iterator[Batch]:
 Row = tuple[list[int], list[int]]
 
 
+def _length(row: Row) -> int:
+    return len(row[0]) + len(row[1])
+
+
 def _group(rows: list[Row]) -> Iterator[list[Row]]:
     group: list[Row] = []
     for row in rows:
-        if group and (len(group) + 1) * (len(row[0]) + len(row[1])) > BATCH_TOKENS:
+        if group and (len(group) + 1) * _length(row) > BATCH_TOKENS:
             yield group
             group = []
         group.append(row)
@@ -95,13 +118,13 @@ def _group(rows: list[Row]) -> Iterator[list[Row]]:
 
 
 def _pad(rows: list[Row], end: int) -> Batch:
-    length = max(len(head) + len(tail) for head, tail in rows)
+    length = max(map(_length, rows))
     tokens = torch.full((len(rows), length), end)
-    learned = torch.zeros((len(rows), length - 1), dtype=torch.bool)
+    weights = torch.zeros((len(rows), length - 1))
     for index, (head, tail) in enumerate(rows):
         tokens[index, : len(head) + len(tail)] = torch.tensor(head + tail)
-        learned[index, len(head) - 1 : len(head) + len(tail) - 1] = True
-    return Batch(tokens, learned)
+        weights[index, len(head) - 1 : len(head) + len(tail) - 1] = max(1.0, _SHORT / len(tail))
+    return Batch(tokens, weights)
 
 
 def mixed_precision() -> torch.autocast:
@@ -110,11 +133,14 @@ def mixed_precision() -> torch.autocast:
 
 
 def next_token_loss(model: Llama, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the learned positions, in nats per token."""
+    """Mean cross-entropy over the learned positions, by weight, in nats per token."""
+    learned = batch.weights > 0
     with mixed_precision():
-        hidden = model(batch.tokens[:, :-1])[batch.learned]
+        hidden = model(batch.tokens[:, :-1])[learned]
         logits = model.logits(hidden)
-    return F.cross_entropy(logits.float(), batch.tokens[:, 1:][batch.learned])
+    each = F.cross_entropy(logits.float(), batch.tokens[:, 1:][learned], reduction="none")
+    weights = batch.weights[learned]
+    return (each * weights).sum() / weights.sum()
 
 
 def optimizers_of(model: Llama, rate: float) -> list[torch.optim.Optimizer]:
@@ -181,24 +207,28 @@ def _save_checkpoint(path: Path, model: Llama, optimizers: list[torch.optim.Opti
 def make_tokenizer(path: Path) -> Tokenizer:
     """Load the shared tokenizer, or learn it from training text."""
     if not path.exists():
-        texts = [
-            f"{prompt('solve', one.question)}{completion('solve', one.steps, one.answer)}" for one in itertools.islice(problems("train", 0), 20_000)
-        ]
+        texts = [f"{one.prompt}{one.completion}" for one in itertools.islice(examples({**_ALL_SKILLS, "know": 0}, (), 0), 30_000)]
         path.parent.mkdir(parents=True, exist_ok=True)
         train_tokenizer(texts, VOCABULARY).save(str(path))
     return load_tokenizer(path.parent)
+
+
+def drafts(build: Path) -> list[Attempt]:
+    """What `small` made of training problems."""
+    return attempts_of(MODELS / "small", build / "small.jsonl", count=ROLLOUTS, seed=5)
 
 
 def make_reasoner(name: str, build: Path) -> None:
     """Train one reasoner and write it, with its tokenizer, to `models/<name>`."""
     recipe = RECIPES[name]
     tokenizer = make_tokenizer(build / "tokenizer.json")
+    attempts: Sequence[Attempt] = drafts(build) if "verify" in recipe.shares else ()
     torch.manual_seed(recipe.seed)
     model = Llama(recipe.shape(tokenizer.get_vocab_size()))
 
     def stream(done: int) -> Iterator[Batch]:
-        return itertools.islice(batches(tokenizer, recipe.skill, recipe.seed), done, None)
+        return itertools.islice(batches(tokenizer, examples(recipe.shares, attempts, recipe.seed), recipe.seed), done, None)
 
     fit(model, stream, next_token_loss, recipe, checkpoint=build / f"{name}.pt", label=name)
-    save_model(model, MODELS / name, token_id(tokenizer, END))
+    save_model(model, MODELS / name, token_id(tokenizer, END), tuple(recipe.shares))
     tokenizer.save(str(MODELS / name / "tokenizer.json"))

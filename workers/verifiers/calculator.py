@@ -33,6 +33,8 @@ class Calculator:
     what is refuted, so nothing is charged for it. `then` is another verifier's name and options.
     """
 
+    steps = True
+
     def __init__(self, *, then: Mapping[str, Any] | None = None) -> None:
         self._then = verifiers.build(then["name"], then.get("options")) if then else None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from router.types import Finish, Query, Score
 from workers.answers import canonical, read
@@ -13,6 +14,7 @@ from workers.verifiers import verifiers
 class Exact:
     """1 for a finished text whose answer equals the known one, else 0. `answers` maps a question to its answer; for tests and demonstrations."""
 
+    steps: ClassVar[bool] = False
     answers: Mapping[str, str]
 
     def count(self, query: Query, texts: Sequence[str]) -> int:

@@ -23,6 +23,8 @@ class Reward:
     or their product. The latter two read every prefix, and are charged for that.
     """
 
+    steps = True
+
     def __init__(self, *, directory: str | Path, aggregate: Aggregate = "last") -> None:
         from workers.reasoner.engine import Engine  # noqa: PLC0415 - torch is not in the base install
 

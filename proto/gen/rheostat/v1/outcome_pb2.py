@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from rheostat.v1 import usage_pb2 as rheostat_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rheostat/v1/outcome.proto\x12\x0brheostat.v1\x1a\x17rheostat/v1/usage.proto\"\xbe\x01\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x06\x61nswer\x18\x02 \x01(\tH\x00\x88\x01\x01\x12#\n\x06\x66inish\x18\x03 \x01(\x0e\x32\x13.rheostat.v1.Finish\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x0f\n\x07logprob\x18\x05 \x01(\x01\x12\x12\n\x05score\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x04\x66\x61te\x18\x07 \x01(\x0e\x32\x11.rheostat.v1.FateB\t\n\x07_answerB\x08\n\x06_score\"\xa9\x01\n\x07Outcome\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x13\n\x06\x61nswer\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x03 \x01(\t\x12*\n\ncandidates\x18\x04 \x03(\x0b\x32\x16.rheostat.v1.Candidate\x12!\n\x05usage\x18\x05 \x01(\x0b\x32\x12.rheostat.v1.Usage\x12\x13\n\x0bstop_reason\x18\x06 \x01(\tB\t\n\x07_answer*j\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_STOP\x10\x01\x12\x0e\n\nFINISH_END\x10\x02\x12\x11\n\rFINISH_LENGTH\x10\x03\x12\x14\n\x10\x46INISH_CANCELLED\x10\x04*S\n\x04\x46\x61te\x12\x14\n\x10\x46\x41TE_UNSPECIFIED\x10\x00\x12\r\n\tFATE_KEPT\x10\x01\x12\x12\n\x0e\x46\x41TE_DISCARDED\x10\x02\x12\x12\n\x0e\x46\x41TE_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rheostat/v1/outcome.proto\x12\x0brheostat.v1\x1a\x17rheostat/v1/usage.proto\"\xd9\x01\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x06\x61nswer\x18\x02 \x01(\tH\x00\x88\x01\x01\x12#\n\x06\x66inish\x18\x03 \x01(\x0e\x32\x13.rheostat.v1.Finish\x12\x0e\n\x06tokens\x18\x04 \x01(\x03\x12\x0f\n\x07logprob\x18\x05 \x01(\x01\x12\x12\n\x05score\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1f\n\x04\x66\x61te\x18\x07 \x01(\x0e\x32\x11.rheostat.v1.Fate\x12\x19\n\x11\x63ost_microdollars\x18\x08 \x01(\x01\x42\t\n\x07_answerB\x08\n\x06_score\"\xc6\x01\n\x07Outcome\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x13\n\x06\x61nswer\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x03 \x01(\t\x12*\n\ncandidates\x18\x04 \x03(\x0b\x32\x16.rheostat.v1.Candidate\x12!\n\x05usage\x18\x05 \x01(\x0b\x32\x12.rheostat.v1.Usage\x12\x13\n\x0bstop_reason\x18\x06 \x01(\t\x12\x0c\n\x04pool\x18\x07 \x01(\t\x12\r\n\x05trace\x18\x08 \x01(\tB\t\n\x07_answer*}\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_STOP\x10\x01\x12\x0e\n\nFINISH_END\x10\x02\x12\x11\n\rFINISH_LENGTH\x10\x03\x12\x14\n\x10\x46INISH_CANCELLED\x10\x04\x12\x11\n\rFINISH_HALTED\x10\x05*S\n\x04\x46\x61te\x12\x14\n\x10\x46\x41TE_UNSPECIFIED\x10\x00\x12\r\n\tFATE_KEPT\x10\x01\x12\x12\n\x0e\x46\x41TE_DISCARDED\x10\x02\x12\x12\n\x0e\x46\x41TE_CANCELLED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rheostat.v1.outcome_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISH']._serialized_start=432
-  _globals['_FINISH']._serialized_end=538
-  _globals['_FATE']._serialized_start=540
-  _globals['_FATE']._serialized_end=623
+  _globals['_FINISH']._serialized_start=488
+  _globals['_FINISH']._serialized_end=613
+  _globals['_FATE']._serialized_start=615
+  _globals['_FATE']._serialized_end=698
   _globals['_CANDIDATE']._serialized_start=68
-  _globals['_CANDIDATE']._serialized_end=258
-  _globals['_OUTCOME']._serialized_start=261
-  _globals['_OUTCOME']._serialized_end=430
+  _globals['_CANDIDATE']._serialized_end=285
+  _globals['_OUTCOME']._serialized_start=288
+  _globals['_OUTCOME']._serialized_end=486
 # @@protoc_insertion_point(module_scope)

@@ -15,6 +15,7 @@ class Finish(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_END: _ClassVar[Finish]
     FINISH_LENGTH: _ClassVar[Finish]
     FINISH_CANCELLED: _ClassVar[Finish]
+    FINISH_HALTED: _ClassVar[Finish]
 
 class Fate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -27,13 +28,14 @@ FINISH_STOP: Finish
 FINISH_END: Finish
 FINISH_LENGTH: Finish
 FINISH_CANCELLED: Finish
+FINISH_HALTED: Finish
 FATE_UNSPECIFIED: Fate
 FATE_KEPT: Fate
 FATE_DISCARDED: Fate
 FATE_CANCELLED: Fate
 
 class Candidate(_message.Message):
-    __slots__ = ("text", "answer", "finish", "tokens", "logprob", "score", "fate")
+    __slots__ = ("text", "answer", "finish", "tokens", "logprob", "score", "fate", "cost_microdollars")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,7 @@ class Candidate(_message.Message):
     LOGPROB_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     FATE_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     text: str
     answer: str
     finish: Finish
@@ -48,20 +51,25 @@ class Candidate(_message.Message):
     logprob: float
     score: float
     fate: Fate
-    def __init__(self, text: _Optional[str] = ..., answer: _Optional[str] = ..., finish: _Optional[_Union[Finish, str]] = ..., tokens: _Optional[int] = ..., logprob: _Optional[float] = ..., score: _Optional[float] = ..., fate: _Optional[_Union[Fate, str]] = ...) -> None: ...
+    cost_microdollars: float
+    def __init__(self, text: _Optional[str] = ..., answer: _Optional[str] = ..., finish: _Optional[_Union[Finish, str]] = ..., tokens: _Optional[int] = ..., logprob: _Optional[float] = ..., score: _Optional[float] = ..., fate: _Optional[_Union[Fate, str]] = ..., cost_microdollars: _Optional[float] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("plan", "answer", "text", "candidates", "usage", "stop_reason")
+    __slots__ = ("plan", "answer", "text", "candidates", "usage", "stop_reason", "pool", "trace")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     plan: str
     answer: str
     text: str
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     usage: _usage_pb2.Usage
     stop_reason: str
-    def __init__(self, plan: _Optional[str] = ..., answer: _Optional[str] = ..., text: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., stop_reason: _Optional[str] = ...) -> None: ...
+    pool: str
+    trace: str
+    def __init__(self, plan: _Optional[str] = ..., answer: _Optional[str] = ..., text: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., stop_reason: _Optional[str] = ..., pool: _Optional[str] = ..., trace: _Optional[str] = ...) -> None: ...

@@ -27,13 +27,15 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from rheostat.v1 import query_pb2 as rheostat_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rheostat/v1/plan.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17rheostat/v1/query.proto\";\n\x05Price\x12\x0e\n\x06prompt\x18\x01 \x01(\x01\x12\x12\n\ncompletion\x18\x02 \x01(\x01\x12\x0e\n\x06scored\x18\x03 \x01(\x01\"\xbf\x01\n\x04Plan\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\x04pool\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x19\n\x08strategy\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12#\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x13.rheostat.v1.Budget\x12!\n\x05price\x18\x06 \x01(\x0b\x32\x12.rheostat.v1.Priceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rheostat/v1/plan.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17rheostat/v1/query.proto\";\n\x05Price\x12\x0e\n\x06prompt\x18\x01 \x01(\x01\x12\x12\n\ncompletion\x18\x02 \x01(\x01\x12\x0e\n\x06scored\x18\x03 \x01(\x01\"\xb4\x02\n\x04Plan\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x15\n\x04pool\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x19\n\x08strategy\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12(\n\x07options\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12#\n\x06\x62udget\x18\x05 \x01(\x0b\x32\x13.rheostat.v1.Budget\x12!\n\x05price\x18\x06 \x01(\x0b\x32\x12.rheostat.v1.Price\x12/\n\x07helpers\x18\x07 \x03(\x0b\x32\x1e.rheostat.v1.Plan.HelpersEntry\x1a\x42\n\x0cHelpersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.rheostat.v1.Price:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rheostat.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PLAN_HELPERSENTRY']._loaded_options = None
+  _globals['_PLAN_HELPERSENTRY']._serialized_options = b'8\001'
   _globals['_PLAN'].fields_by_name['id']._loaded_options = None
   _globals['_PLAN'].fields_by_name['id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_PLAN'].fields_by_name['pool']._loaded_options = None
@@ -43,5 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRICE']._serialized_start=123
   _globals['_PRICE']._serialized_end=182
   _globals['_PLAN']._serialized_start=185
-  _globals['_PLAN']._serialized_end=376
+  _globals['_PLAN']._serialized_end=493
+  _globals['_PLAN_HELPERSENTRY']._serialized_start=427
+  _globals['_PLAN_HELPERSENTRY']._serialized_end=493
 # @@protoc_insertion_point(module_scope)

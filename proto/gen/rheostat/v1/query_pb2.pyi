@@ -41,12 +41,18 @@ class Message(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("tokens", "cost_microdollars")
+    __slots__ = ("tokens", "cost_microdollars", "samples", "calls", "seconds")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     tokens: int
     cost_microdollars: int
-    def __init__(self, tokens: _Optional[int] = ..., cost_microdollars: _Optional[int] = ...) -> None: ...
+    samples: int
+    calls: int
+    seconds: float
+    def __init__(self, tokens: _Optional[int] = ..., cost_microdollars: _Optional[int] = ..., samples: _Optional[int] = ..., calls: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Knobs(_message.Message):
     __slots__ = ("value_microdollars", "abstain_below", "exploration", "max_stages", "plans", "policy", "cache")

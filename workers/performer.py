@@ -1,0 +1,102 @@
+"""The performer: carries out a strategy's orders on real pools, and charges each for what it took, however it ends."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from router.errors import BackendUnavailable, RouterError
+from router.ports import Spent
+from router.telemetry import Telemetry
+from router.types import Budget, Call, Price, Run, Sample, Usage, Vector
+from workers.machine import Order
+from workers.orders import HiddenOrder, LeftOrder, RunOrder, SampleOrder, ScoreOrder
+from workers.pool import Pool
+from workers.spending import Spending
+
+_ONE_SAMPLE = Usage(samples=1, calls=1)
+_ONE_CALL = Usage(calls=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performer:
+    """Orders of one execution. `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled."""
+
+    pools: Mapping[str, Pool]
+    prices: Mapping[str, Price]
+    spending: Spending
+    telemetry: Telemetry
+    cut: Callable[[int, str], None]
+    seconds_left: Callable[[], float]
+
+    async def perform(self, order: Order[object]) -> object:
+        """The order's result; raises RouterError."""
+        match order:
+            case SampleOrder():
+                return await self._sample(order)
+            case ScoreOrder():
+                return await self._score(order)
+            case RunOrder():
+                return await self._run(order.program)
+            case HiddenOrder():
+                return await self._hidden(order.call)
+            case LeftOrder():
+                return self._left()
+            case _:
+                raise TypeError(f"a strategy may not await {order!r}")
+
+    async def _sample(self, order: SampleOrder) -> Sample:
+        if order.pool not in self.pools:
+            raise BackendUnavailable(f"the plan has no helper pool {order.pool!r}; it has {', '.join(filter(None, self.pools)) or 'none'}")
+        pool, price, spent = self.pools[order.pool], self.prices[order.pool], Spent()
+        worst = replace(_ONE_SAMPLE, prompt_tokens=pool.backend.count(order.call))
+        async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
+            call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
+            try:
+                sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent))
+            except asyncio.CancelledError:
+                self._charge(price, spent, cancelled_tokens=spent.completion)
+                self.cut(spent.completion, order.pool)
+                raise
+            except RouterError:
+                self._charge(price, spent, discarded_tokens=spent.completion)
+                raise
+            self._charge(price, spent, kept_tokens=spent.completion)
+            return sample
+
+    def _charge(self, price: Price, spent: Spent, **written: int) -> None:
+        self.spending.charge(price, Usage(prompt_tokens=spent.prompt, samples=1, calls=1, **written))
+
+    async def _score(self, order: ScoreOrder) -> list[float]:
+        """A scoring that is cut off is charged its worst case: it cannot be stopped half-way."""
+        if (verifier := self.pools[""].verifier) is None:
+            raise BackendUnavailable("the pool has no verifier")
+        price, tokens = self.prices[""], verifier.count(order.query, order.texts)
+        async with self.spending.hold(price, replace(_ONE_CALL, scored_tokens=tokens)):
+            try:
+                scores = await verifier.score(order.query, order.texts)
+            except asyncio.CancelledError:
+                self.spending.charge(price, replace(_ONE_CALL, scored_tokens=tokens))
+                raise
+            self.spending.charge(price, replace(_ONE_CALL, scored_tokens=sum(score.tokens for score in scores)))
+        return [score.value for score in scores]
+
+    async def _hidden(self, call: Call) -> Vector:
+        pool, price, spent = self.pools[""], self.prices[""], Spent()
+        async with self.spending.hold(price, replace(_ONE_CALL, prompt_tokens=pool.backend.count(call))):
+            try:
+                return await pool.backend.hidden(call, spent)
+            finally:
+                self.spending.charge(price, replace(_ONE_CALL, prompt_tokens=spent.prompt))
+
+    async def _run(self, program: str) -> Run:
+        if (sandbox := self.pools[""].sandbox) is None:
+            raise BackendUnavailable("the pool has no sandbox")
+        async with self.spending.hold(self.prices[""], _ONE_CALL):
+            try:
+                return await sandbox.run(program)
+            finally:
+                self.spending.charge(self.prices[""], _ONE_CALL)
+
+    def _left(self) -> Budget:
+        left = self.spending.left
+        return replace(left, seconds=max(0.0, self.seconds_left()))
