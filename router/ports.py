@@ -101,8 +101,8 @@ class Backend(Protocol):
         """What it can do beyond plain sampling.
 
         `prefix` (continue a text), `stop` (stop strings, kept in the text), `logprobs`, `top_logprobs`, `pieces` (tokens' texts and the
-        log-probabilities they were drawn with), `suppress`, `halt`, `cancel` (a sample that nobody waits for stops), `hidden` (its `hidden` may be called), and `skill:NAME` for each skill of its
-        model beyond `solve`.
+        log-probabilities they were drawn with), `suppress`, `halt`, `cancel` (a sample that nobody waits for stops), `hidden` (its `hidden` may
+        be called), and `skill:NAME` for each skill of its model beyond `solve`.
         """
 
     @property

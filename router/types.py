@@ -4,7 +4,8 @@ Units: money is micro-dollars (int where it is charged, float where it is expect
 million tokens), durations are seconds (float), tokens are ints, probabilities and qualities lie in [0, 1].
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -281,11 +282,15 @@ class Usage:
         return self.prompt_tokens + self.kept_tokens + self.discarded_tokens + self.cancelled_tokens + self.scored_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+        return Usage(**dict(zip(_SPENT, map(operator.add, _spent(self), _spent(other)), strict=True)))
 
     def since(self, earlier: "Usage") -> "Usage":
         """What was spent after `earlier`."""
-        return Usage(**{name: getattr(self, name) - getattr(earlier, name) for name in self.__dataclass_fields__})
+        return Usage(**dict(zip(_SPENT, map(operator.sub, _spent(self), _spent(earlier)), strict=True)))
+
+
+_SPENT = tuple(Usage.__dataclass_fields__)
+_spent: Callable[[Usage], tuple[float, ...]] = operator.attrgetter(*_SPENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

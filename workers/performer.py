@@ -13,7 +13,6 @@ from workers.orders import HiddenOrder, LeftOrder, RunOrder, SampleOrder, ScoreO
 from workers.pool import Pool
 from workers.spending import Spending
 
-_ONE_SAMPLE = Usage(samples=1, calls=1)
 _ONE_CALL = Usage(calls=1)
 
 
@@ -48,7 +47,7 @@ class Performer:
         if order.pool not in self.pools:
             raise BackendUnavailable(f"the plan has no helper pool {order.pool!r}; it has {', '.join(filter(None, self.pools)) or 'none'}")
         pool, price, spent = self.pools[order.pool], self.prices[order.pool], Spent()
-        worst = replace(_ONE_SAMPLE, prompt_tokens=pool.backend.count(order.call))
+        worst = Usage(prompt_tokens=pool.backend.count(order.call), samples=1, calls=1)
         async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
@@ -71,22 +70,22 @@ class Performer:
         if (verifier := self.pools[""].verifier) is None:
             raise BackendUnavailable("the pool has no verifier")
         price, tokens = self.prices[""], verifier.count(order.query, order.texts)
-        async with self.spending.hold(price, replace(_ONE_CALL, scored_tokens=tokens)):
+        async with self.spending.hold(price, Usage(scored_tokens=tokens, calls=1)):
             try:
                 scores = await verifier.score(order.query, order.texts)
             except asyncio.CancelledError:
-                self.spending.charge(price, replace(_ONE_CALL, scored_tokens=tokens))
+                self.spending.charge(price, Usage(scored_tokens=tokens, calls=1))
                 raise
-            self.spending.charge(price, replace(_ONE_CALL, scored_tokens=sum(score.tokens for score in scores)))
+            self.spending.charge(price, Usage(scored_tokens=sum(score.tokens for score in scores), calls=1))
         return [score.value for score in scores]
 
     async def _hidden(self, call: Call) -> Vector:
         pool, price, spent = self.pools[""], self.prices[""], Spent()
-        async with self.spending.hold(price, replace(_ONE_CALL, prompt_tokens=pool.backend.count(call))):
+        async with self.spending.hold(price, Usage(prompt_tokens=pool.backend.count(call), calls=1)):
             try:
                 return await pool.backend.hidden(call, spent)
             finally:
-                self.spending.charge(price, replace(_ONE_CALL, prompt_tokens=spent.prompt))
+                self.spending.charge(price, Usage(prompt_tokens=spent.prompt, calls=1))
 
     async def _run(self, program: str) -> Run:
         if (sandbox := self.pools[""].sandbox) is None:

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from router.errors import BudgetExhausted
 from router.ports import Meter
@@ -12,6 +12,16 @@ from router.types import Budget, Price, Usage
 
 _ROUNDING = 1e-9  # prices are floats: a sum that is whole on paper must not be rounded up to the next micro-dollar
 _ENDLESS = 2**62
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """The worst case of one call under way; `cost` is micro-dollars, not rounded."""
+
+    tokens: int
+    cost: float
+    samples: int
+    calls: int
 
 
 class Spending:
@@ -23,7 +33,7 @@ class Spending:
         self._joules_per_token = joules_per_token
         self._meter = meter
         self._at: dict[Price, Usage] = {}  # what was spent at each price
-        self._held: list[tuple[Price, Usage]] = []
+        self._held: list[_Held] = []
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
@@ -46,7 +56,7 @@ class Spending:
             granted = min(completion, room)
             if room < min(1, completion) or not self._counts_fit(fixed):
                 raise BudgetExhausted("the worst case of one more call does not fit the budget", tokens=self.budget.tokens, cost=self.budget.cost)
-            held = price, replace(fixed, kept_tokens=granted)
+            held = _Held(fixed.tokens + granted, _cost(price, fixed) + granted * price.completion, fixed.samples, fixed.calls)
             self._held.append(held)
         try:
             yield granted
@@ -57,11 +67,9 @@ class Spending:
     def charge(self, price: Price, usage: Usage) -> None:
         """Add to what was spent. Costs are rounded up once, over the whole execution, so that many small calls cost no more than one."""
         self._at[price] = self._at.get(price, Usage()) + usage
-        total = self.spent + usage
         cost = math.ceil(self._exact() - _ROUNDING)
-        joules = usage.tokens * self._joules_per_token
-        charged = replace(usage, cost=cost - self.spent.cost, joules=joules)
-        self.spent = replace(total, cost=cost, joules=self.spent.joules + joules)
+        charged = replace(usage, cost=cost - self.spent.cost, joules=usage.tokens * self._joules_per_token)
+        self.spent = self.spent + charged
         self._meter.charge(charged)
 
     def _exact(self) -> float:
@@ -69,19 +77,18 @@ class Spending:
 
     def _counts_fit(self, fixed: Usage) -> bool:
         """Whether samples and calls are left; what is held of these will be spent."""
-        total = self.spent + fixed
-        for _, usage in self._held:
-            total = total + usage
-        ceilings = ((self.budget.samples, total.samples), (self.budget.calls, total.calls))
+        samples = self.spent.samples + fixed.samples + sum(held.samples for held in self._held)
+        calls = self.spent.calls + fixed.calls + sum(held.calls for held in self._held)
+        ceilings = ((self.budget.samples, samples), (self.budget.calls, calls))
         return all(most is None or used <= most for most, used in ceilings)
 
     def _room(self, price: Price, fixed: Usage) -> int:
         """Completion tokens that still fit beside `fixed`, everything held and everything spent; negative when `fixed` itself does not."""
         rooms = [_ENDLESS]
         if self.budget.tokens is not None:
-            rooms.append(self.budget.tokens - self.spent.tokens - fixed.tokens - sum(usage.tokens for _, usage in self._held))
+            rooms.append(self.budget.tokens - self.spent.tokens - fixed.tokens - sum(held.tokens for held in self._held))
         if self.budget.cost is not None:
-            outstanding = math.fsum(_cost(each, usage) for each, usage in (*self._held, (price, fixed)))
+            outstanding = math.fsum(held.cost for held in self._held) + _cost(price, fixed)
             rooms.append(_affordable(self.budget.cost - self._exact() - outstanding + _ROUNDING, price))
         return min(rooms)
 
