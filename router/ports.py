@@ -109,6 +109,9 @@ class Backend(Protocol):
     def style(self) -> Style:
         """How its model's worked answers look."""
 
+    async def prepare(self) -> None:
+        """Get ready, once, before anything is sampled: `capabilities` is then what it can really do, not what it claims."""
+
     def count(self, call: Call) -> int:
         """The most prompt tokens, prefix included, that this call may be charged."""
 
@@ -200,9 +203,12 @@ class Tools(Protocol):
         suppress: Sequence[str] = (),
         halt: Halt | None = None,
         pool: str = "",
+        seed: int | None = None,
     ) -> Sample:
         """Buy one sample, from a helper pool if one is named; see `Call` for the rest.
 
+        The n-th order has the n-th seed of `rng`, unless it is given one: that of a stream of its own (`rng.spawn`), say, where the order of
+        samples must not matter.
         Cuts `max_tokens` to what the budget still pays for; raises BudgetExhausted when that is nothing.
         """
 

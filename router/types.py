@@ -5,7 +5,7 @@ million tokens), durations are seconds (float), tokens are ints, probabilities a
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -198,6 +198,12 @@ class Halt:
 
     window: int
     below: float
+
+    def met(self, top_logprobs: Sequence[Sequence[float]]) -> bool:
+        """Whether a text whose tokens had these likeliest alternatives is to be stopped."""
+        if len(top_logprobs) < self.window:
+            return False
+        return -sum(sum(one) / len(one) for one in top_logprobs[-self.window :]) / self.window < self.below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

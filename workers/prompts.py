@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from router.errors import InvalidQuery
-from router.types import Call
+from router.types import Call, Message, Style
 from workers.reasoner.prompt import SKILLS, prompt
 
 _FIELD = re.compile(r"\{(conversation|texts|[A-Z])\}")
@@ -33,6 +34,58 @@ GENERAL: Mapping[str, str] = {
     "true": "Question:\n{conversation}\n\nProposed answer: {A}\n\nIs the proposed answer right? Reply `True` or `False`.",
     "know": "Question:\n{conversation}\n\nWould you answer this rightly? Reply `Yes` or `No`.",
 }
+_BUNDLED = "bundled"
+_ANSWERING = ("solve", "direct")  # skills that go on with the conversation; the others are asked about it
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """`templates` is "bundled" (the bundled reasoners' own format), "general" (for instruction models), or a template per skill.
+
+    In a template `{conversation}` is the conversation (a lone message bare), `{A}`, `{B}` ... the texts that the skill works on, `{texts}` all of
+    them, numbered.
+    """
+
+    templates: str | Mapping[str, str] = _BUNDLED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.templates, str) and self.templates not in (_BUNDLED, "general"):
+            raise ValueError(f"prompts: {self.templates!r} is neither bundled, general nor a template per skill")
+
+    @property
+    def skills(self) -> tuple[str, ...]:
+        """What can be asked."""
+        return SKILLS if self.templates == _BUNDLED else tuple(self._of_skill)
+
+    @property
+    def style(self) -> Style:
+        """The bundled reasoners end steps with a line, others with a blank line."""
+        return Style() if self.templates == _BUNDLED else Style(step="\n\n")
+
+    def text(self, call: Call) -> str:
+        """One text, without the call's prefix."""
+        if self.templates == _BUNDLED:
+            return bundled(call)
+        turns = [f"{one.role.title()}: {one.content}" for one in call.messages] if len(call.messages) > 1 else [one.content for one in call.messages]
+        return self._filled(call, "\n\n".join(turns))
+
+    def turns(self, call: Call) -> tuple[Message, ...]:
+        """A conversation: to answer, the same with the last message put into the template; for other skills, one message about it."""
+        if call.skill not in _ANSWERING or self.templates == _BUNDLED:
+            return (Message(content=self.text(call)),)
+        return (*call.messages[:-1], Message(content=self._filled(call, call.messages[-1].content)))
+
+    @property
+    def _of_skill(self) -> Mapping[str, str]:
+        return GENERAL if isinstance(self.templates, str) else self.templates
+
+    def _filled(self, call: Call, conversation: str) -> str:
+        templates = self._of_skill
+        if call.skill not in templates:
+            raise InvalidQuery(f"no template for skill {call.skill!r}; known: {', '.join(sorted(templates))}", skill=call.skill)
+        values = {chr(65 + place): text for place, text in enumerate(call.texts)}
+        values |= {"conversation": conversation, "texts": "\n\n".join(f"[{number}]\n{text}" for number, text in enumerate(call.texts, 1))}
+        return _FIELD.sub(lambda found: values.get(found[1], found[0]), templates[call.skill])
 
 
 def bundled(call: Call) -> str:
@@ -41,16 +94,3 @@ def bundled(call: Call) -> str:
         raise InvalidQuery(f"no skill {call.skill!r}; known: {', '.join(SKILLS)}", skill=call.skill)
     question = next((one.content for one in reversed(call.messages) if one.role == "user"), "")
     return prompt(call.skill, question, *call.texts)
-
-
-def templated(call: Call, templates: Mapping[str, str]) -> str:
-    """The template of the call's skill, filled in.
-
-    `{conversation}` is the conversation (a lone message bare), `{A}`, `{B}` ... the texts the skill works on, `{texts}` all of them, numbered.
-    """
-    if call.skill not in templates:
-        raise InvalidQuery(f"no template for skill {call.skill!r}; known: {', '.join(sorted(templates))}", skill=call.skill)
-    turns = [f"{one.role.title()}: {one.content}" for one in call.messages] if len(call.messages) > 1 else [one.content for one in call.messages]
-    filled = {"conversation": "\n\n".join(turns), "texts": "\n\n".join(f"[{number}]\n{text}" for number, text in enumerate(call.texts, 1))}
-    filled |= {chr(65 + place): text for place, text in enumerate(call.texts)}
-    return _FIELD.sub(lambda found: filled.get(found[1], found[0]), templates[call.skill])

@@ -6,7 +6,7 @@ import pytest
 
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
-from router.types import Call, Finish, Message
+from router.types import Call, Finish, Halt, Message
 from tests.workers.completions import Server, backend_of
 from workers.backends import backends
 
@@ -82,9 +82,12 @@ async def test_a_stream_that_breaks_off_is_charged_but_is_no_sample():
 
 
 async def test_garbage_is_the_servers_fault():
-    async with backend_of(Server(cut=1, garbage=True)) as backend:
-        with pytest.raises(BackendUnavailable):
-            await backend.sample(a_call(), Spent())
+    for garbage in (b"{not json", b'{"choices": [{"text": "\xff\xfe"}]}'):
+        async with backend_of(Server(cut=1, garbage=garbage)) as backend:
+            spent = Spent()
+            with pytest.raises(BackendUnavailable):
+                await backend.sample(a_call(), spent)
+        assert spent.completion == 1
 
 
 @pytest.mark.parametrize(("status", "error"), [(400, InvalidQuery), (404, BackendUnavailable), (429, BackendUnavailable), (500, BackendUnavailable)])
@@ -97,7 +100,7 @@ async def test_refusals_cost_nothing(status, error):
 
 
 async def test_nobody_listening_is_unavailable():
-    backend = backends.build("openai", {"base_url": "http://127.0.0.1:1/v1", "model": "m"})
+    backend = backends.build("openai", {"base_url": "http://127.0.0.1:1/v1", "model": "m", "retries": 0})
     spent = Spent()
     with pytest.raises(BackendUnavailable):
         await backend.sample(a_call(), spent)
@@ -113,7 +116,7 @@ async def test_a_silent_server_is_given_up():
 
 async def test_templates_hold_the_conversation():
     server = Server()
-    async with backend_of(server, templates={"solve": "<q>{conversation}</q>"}) as backend:
+    async with backend_of(server, prompts={"solve": "<q>{conversation}</q>"}) as backend:
         turns = (Message(role="system", content="Be {brief}."), Message(content="Hi"))
         await backend.sample(a_call(messages=turns), Spent())
         assert server.orders[0]["prompt"] == "<q>System: Be {brief}.\n\nUser: Hi</q>"
@@ -126,3 +129,111 @@ async def test_templates_hold_the_conversation():
 async def test_the_count_is_never_too_low():
     async with backend_of(Server()) as backend:
         assert backend.count(a_call(prefix="né")) >= len("solve: What is 3 + 4?\nné".encode())
+
+
+async def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_not():
+    server = Server(status=503, failures=1)
+    async with backend_of(server, retries=1) as backend:
+        assert (await backend.sample(a_call(), Spent())).text
+    assert len(server.orders) == 2
+    server = Server(status=400)
+    async with backend_of(server, retries=3) as backend:
+        with pytest.raises(InvalidQuery):
+            await backend.sample(a_call(), Spent())
+    assert len(server.orders) == 1
+
+
+async def test_a_server_that_ignores_the_limit_is_hung_up_on():
+    server = Server(endless=True)
+    async with backend_of(server) as backend:
+        spent = Spent()
+        sample = await backend.sample(a_call(max_tokens=20, stop=()), spent)
+        await asyncio.wait_for(server.gone.wait(), 1)
+    assert sample.finish is Finish.LENGTH
+    assert spent.completion == 21
+
+
+async def test_nothing_written_is_an_empty_sample():
+    async with backend_of(Server(words=())) as backend:
+        sample = await backend.sample(a_call(), Spent())
+    assert (sample.text, sample.finish, sample.logprobs) == ("", Finish.END, ())
+
+
+async def test_of_the_likeliest_tokens_as_many_are_told_as_were_asked_for():
+    async with backend_of(Server()) as backend:
+        sample = await backend.sample(a_call(top_logprobs=2), Spent())
+    assert sample.top_logprobs == ((-0.5, -1.0),) * 3
+
+
+async def test_halting_hangs_up():
+    server = Server(words=("word ",) * 50, pace=0.001)
+    async with backend_of(server) as backend:
+        spent = Spent()
+        sample = await backend.sample(a_call(top_logprobs=2, halt=Halt(window=4, below=1.0)), spent)
+        await asyncio.wait_for(server.gone.wait(), 1)
+    assert (sample.finish, sample.text, spent.completion) == (Finish.HALTED, "word " * 4, 4)
+
+
+# --- chat --------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_chat_goes_on_with_the_conversation_and_asks_in_the_last_message():
+    server = Server()
+    async with backend_of(server, api="chat", prompts="general") as backend:
+        turns = (Message(role="system", content="Be brief."), Message(content="What is 3 + 4?"))
+        sample = await backend.sample(a_call(messages=turns, top_logprobs=1), Spent())
+    order = server.orders[0]
+    assert order["path"] == "/v1/chat/completions"
+    assert order["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert order["messages"][1]["content"].startswith("What is 3 + 4?\n\nThink step by step.")
+    assert (sample.text, sample.logprobs, sample.top_logprobs) == ("3 + 4 = 7\nAnswer: 7", (-0.5,) * 3, ((-0.5,),) * 3)
+
+
+async def test_another_skill_is_asked_about_the_conversation():
+    server = Server(words=("Verdict: Yes",))
+    async with backend_of(server, api="chat", prompts="general") as backend:
+        await backend.sample(a_call(skill="verify", texts=("It is {B} 7.",)), Spent())
+    (turn,) = server.orders[0]["messages"]
+    assert "What is 3 + 4?" in turn["content"]
+    assert "It is {B} 7." in turn["content"]
+
+
+async def test_a_chat_continues_an_answer_where_the_server_can():
+    server = Server()
+    async with backend_of(server, api="chat", prompts="general") as backend:
+        await backend.sample(a_call(prefix="3 + 4"), Spent())
+        assert "prefix" in backend.capabilities
+    assert server.orders[0]["messages"][-1] == {"role": "assistant", "content": "3 + 4"}
+    assert (server.orders[0]["continue_final_message"], server.orders[0]["add_generation_prompt"]) == (True, False)
+    async with backend_of(Server(), api="chat", vllm=False) as backend:
+        assert "prefix" not in backend.capabilities
+
+
+# --- probing -----------------------------------------------------------------------------------------------------------
+
+WORDS = ("2", " +", " 3", " =", " 5\n", "Answer:", " 5")
+
+
+@pytest.mark.parametrize("api", ["completions", "chat"])
+async def test_an_honest_server_keeps_its_capabilities(api):
+    async with backend_of(Server(words=WORDS), api=api) as backend:
+        before = backend.capabilities
+        await backend.prepare()
+        assert backend.capabilities == before >= {"prefix", "stop", "suppress", "top_logprobs", "halt"}
+
+
+@pytest.mark.parametrize("ignored", ["stop", "suppress", "prefix", "top_logprobs", "logprobs"])
+async def test_what_a_server_silently_ignores_is_found_out(ignored):
+    async with backend_of(Server(words=WORDS, ignores=frozenset({ignored}))) as backend:
+        before = backend.capabilities
+        await backend.prepare()
+        assert ignored in before - backend.capabilities
+        assert "cancel" in backend.capabilities
+
+
+async def test_a_server_that_is_not_there_yet_is_believed():
+    backend = backends.build("openai", {"base_url": "http://127.0.0.1:1/v1", "model": "m", "retries": 0})
+    before = backend.capabilities
+    await backend.prepare()
+    assert backend.capabilities == before
+    await backend.close()

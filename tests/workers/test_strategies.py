@@ -8,7 +8,7 @@ import pytest
 
 from router.ports import Spent
 from router.types import Call, Evidence, Finish, Sample
-from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
+from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query, solved
 from workers.strategies import strategies
 
 
@@ -157,9 +157,41 @@ async def test_a_truncated_step_is_never_finished():
     assert outcome.usage.kept_tokens == 0
 
 
-async def test_beam_gives_up_after_its_steps():
-    outcome = await Rig().run(a_plan("beam", max_steps=3))
-    assert (outcome.answer, outcome.stop_reason) == (None, "steps")
+async def test_the_last_step_of_a_beam_is_written_to_the_end():
+    rig = Rig(Toy(accuracy=1.0))
+    outcome = await rig.run(a_plan("beam", max_steps=3))
+    assert (outcome.answer, outcome.stop_reason) == ("31415", "done")
+    assert [call.stop for call in rig.toy.calls if call.prefix.count("\n") == 2] == [()] * 4
+
+
+async def test_a_last_step_that_is_truncated_finishes_nothing():
+    outcome = await Rig().run(a_plan("beam", max_steps=3, last_tokens=3))
+    assert (outcome.answer, outcome.stop_reason) == (None, "dead_end")
+
+
+class Forgetful(Oracle):
+    """Has forgotten a wrong first digit by the end, when the answer is all it looks at."""
+
+    def value(self, query, text):
+        if "Answer: 99" in text:
+            return 0.9
+        return 0.8 if solved(query.text).startswith(text) else 0.3
+
+
+@pytest.mark.parametrize(("aggregate", "answer"), [("last", "99"), ("min", "22"), ("prod", "22")])
+async def test_beam_can_go_by_all_the_scores_of_a_path(aggregate, answer):
+    """Two beams, one right and one wrong, both finished: the last score is misled, the minimum and the product are not."""
+    toy = Toy(accuracy=0.5)
+    toy.worked = lambda call: fixed(call, ("2\n2\nAnswer: 22", "9\n9\nAnswer: 99"))
+    outcome = await Rig(toy, Forgetful()).run(a_plan("beam", beams=2, children=4, aggregate=aggregate, select="best"), a_query("2 2"))
+    assert outcome.answer == answer
+    assert {one.answer for one in outcome.candidates} == {"22", "99"}
+
+
+def fixed(call, texts):
+    """One of these texts that goes on from the prefix."""
+    possible = [text for text in texts if text.startswith(call.prefix)]
+    return possible[call.seed % len(possible)][len(call.prefix) :]
 
 
 async def test_a_truncated_sample_has_no_answer():
@@ -175,6 +207,8 @@ async def test_a_truncated_sample_has_no_answer():
         ("self_consistency", {"n": "many"}),
         ("best_of_n", {"select": "worst"}),
         ("beam", {"beams": 0}),
+        ("beam", {"select": "majority"}),
+        ("beam", {"aggregate": "mean"}),
     ],
 )
 def test_options_that_make_no_sense_are_refused(name, options):

@@ -38,6 +38,8 @@ class Toy:
     running: int = 0
     most: int = 0
 
+    async def prepare(self) -> None: ...
+
     def count(self, call: Call) -> int:
         return len(call.messages[-1].content) + len(call.prefix) + sum(map(len, call.texts))
 
@@ -90,14 +92,19 @@ class Toy:
         return getattr(self, call.skill)(call) if call.skill not in ("solve", "direct", "refine", "summarise") else self.worked(call)
 
     def worked(self, call: Call) -> str:
+        """Goes on from any prefix: lines of digits are steps, an answer that was begun is completed, what else was put in is passed over."""
         rng, digits = random.Random(call.seed), call.messages[-1].content.split()
         accuracy = self.accuracy if call.temperature else 1.0
         if call.skill in ("refine", "summarise"):  # it learns from what it is shown
             accuracy = (1 + accuracy) / 2
-        lines = call.prefix.splitlines() if call.prefix else []
+        lines = [line for line in call.prefix.split("\n") if line.isdigit()]
         new = [digit if rng.random() < accuracy else rng.choice("0123456789") for digit in digits[len(lines) :]]
-        end = "no idea" if rng.random() < self.mute else f"Answer: {''.join(lines + new)}"
-        return end if call.skill == "direct" else "".join(f"{digit}\n" for digit in new) + end
+        answer, mute, begun = f"Answer: {''.join(lines + new)}", rng.random() < self.mute, call.prefix.rpartition("\n")[2]
+        if begun.startswith("Answer:"):
+            return "" if mute else answer[len(begun) :]
+        end = "no idea" if mute else answer
+        whole = end if call.skill == "direct" else "".join(f"{digit}\n" for digit in new) + end
+        return whole[len(begun) :] if whole.startswith(begun) and not begun.isdigit() else f"\n{whole}"
 
     def verify(self, call: Call) -> str:
         return f"1 ok\nVerdict: {'Yes' if self.right(call, call.texts[0]) else 'No'}"

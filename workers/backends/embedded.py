@@ -33,6 +33,9 @@ class Embedded:
         self._engine = Engine(Path(directory), slots=slots)
         self.capabilities = _ABLE | {f"skill:{name}" for name in skills_of(Path(directory))}
 
+    async def prepare(self) -> None:
+        """The model was loaded when this was made."""
+
     def count(self, call: Call) -> int:
         """Exact."""
         return self._engine.count(bundled(call)) + (self._engine.count(call.prefix) if call.prefix else 0)

@@ -76,10 +76,7 @@ class Ticket:
     @property
     def halted(self) -> bool:
         """Whether its own halting rule is met."""
-        halt, tops = self.wish.halt, self.top_logprobs
-        if halt is None or len(tops) < halt.window:
-            return False
-        return -sum(sum(one) / len(one) for one in tops[-halt.window :]) / halt.window < halt.below
+        return self.wish.halt is not None and self.wish.halt.met(self.top_logprobs)
 
     def shut_out(self) -> list[int]:
         """Tokens that would complete a suppressed word now."""
