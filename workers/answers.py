@@ -6,6 +6,7 @@ What cannot be read is None, which is never a vote. A truncated text has an answ
 import re
 
 from router.types import Finish, Task
+from workers.expressions import spelled
 
 _LINE = re.compile(r"^[ \t*#>]*(?:final +)?answer *:[ \t*]*(\S.*?)[ \t*]*$", re.IGNORECASE | re.MULTILINE)
 _NUMBER = r"[-+\u2212]?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
@@ -36,6 +37,8 @@ def canonical(task: Task, answer: str) -> str | None:
         return _number(answer)
     if task is Task.CHOICE and (letter := _CHOICE.match(answer)):
         return letter[1].casefold()
+    if task is Task.MATH and (worked := spelled(answer)) is not None:
+        return worked
     return answer.rstrip(".!,;: ").casefold() or None
 
 

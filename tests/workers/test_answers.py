@@ -11,7 +11,7 @@ from workers.answers import boxed, canonical, read
     [
         (Task.MATH, "3 + 4 = 7\nAnswer: 7", "7"),
         (Task.MATH, "Answer: 5\nwait\nAnswer: 1,234.50", "1234.5"),
-        (Task.MATH, r"so \boxed{\frac{1}{2}} it is", r"\frac{1}{2}"),
+        (Task.MATH, r"so \boxed{\frac{1}{2}} it is", "0.5"),
         (Task.MATH, r"Answer: \boxed{+12.0}", "12"),
         (Task.MATH, "The answer is 41. No: the answer is 42.", "42"),
         (Task.MATH, "#### \u221217", "-17"),
