@@ -1,6 +1,7 @@
 """The command line: `rheostat`."""
 
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -122,6 +123,46 @@ def plugins(as_json: Json = False) -> None:
         out.print(table)
 
 
+@app.command("strategies")
+def list_strategies(as_json: Json = False) -> None:
+    """List every inference-time strategy: what it needs of a pool, and what a run buys as it is."""
+    from workers.strategies import strategies  # noqa: PLC0415 - loads all of them
+
+    found = {name: strategies.build(name) for name in strategies.describe()}
+    if as_json:
+        print(json.dumps({name: {"needs": sorted(one.needs), "spends": one.spends, "about": _about(one)} for name, one in found.items()}, indent=2))
+        return
+    table = Table("name", "spends", "needs", "about")
+    for name, one in found.items():
+        table.add_row(name, one.spends, ", ".join(sorted(one.needs)), _about(one))
+    out.print(table)
+
+
+@app.command()
+def replay(
+    decision_id: Annotated[str, typer.Argument(help="Of a decision of a tenant whose retention is `full`.")],
+    as_json: Json = False,
+) -> None:
+    """Run the strategies of a logged decision again from what they were told, without any model."""
+    from router.journal import read_log, records  # noqa: PLC0415
+    from workers.replay import replayed  # noqa: PLC0415
+
+    with _explained():
+        rows = [row for row in records(read_log(_settings().data / "journal")) if row.decision_id == decision_id and row.trace]
+        if not rows:
+            raise ValueError(f"the log holds no trace of decision {decision_id}: only tenants with `retention: full` have them")
+        found = [(row, replayed(row.trace)) for row in sorted(rows, key=lambda row: row.stage)]
+    if as_json:
+        stages = [{"plan": row.plan, "answer": one.answer, "stop_reason": one.stop_reason, "logged": row.outcome_answer} for row, one in found]
+        print(json.dumps({"decision_id": decision_id, "stages": stages}, indent=2))
+        return
+    table = Table("stage", "plan", "answer", "as logged", "candidates", "why it stopped")
+    for row, one in found:
+        same = "yes" if (one.answer or "") == row.outcome_answer else f"no: {row.outcome_answer}"
+        table.add_row(str(row.stage), row.plan, one.answer or "", same, str(len(one.candidates)), one.stop_reason)
+    out.print(table)
+
+
 @config.command("show")
 def config_show(as_json: Json = False) -> None:
     """Print the settings as they are in force."""
@@ -152,6 +193,11 @@ async def _serve(settings: Settings) -> None:
         err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
         await running.server.serve_until(stop, settings.server.drain_delay, settings.server.grace)
         err.print("Drained.")
+
+
+def _about(plugin: object) -> str:
+    """The first sentence of a plug-in's docstring."""
+    return (inspect.getdoc(plugin) or "").split("\n")[0]
 
 
 def _heads(facts: dict[str, Any]) -> Table:

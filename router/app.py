@@ -37,6 +37,7 @@ from router.tenants import Tenants
 from workers.backends import backends
 from workers.pool import Pool
 from workers.remote import open_worker
+from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 
@@ -186,7 +187,8 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     built[key] = verifiers.build(pool.verifier.name, pool.verifier.options)
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
-            made[name] = Pool(backend=backend, verifier=verifier, joules_per_token=pool.joules_per_token, model=pool.model)
+            sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
+            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, joules_per_token=pool.joules_per_token, model=pool.model)
         yield made
 
 

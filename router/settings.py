@@ -26,11 +26,22 @@ class Choice(Section):
     options: dict[str, object] = Field(default_factory=dict)
 
 
+class SandboxSettings(Section):
+    """Where programs that a model wrote are run: a process of its own, without network, other processes or files of ours."""
+
+    seconds: float = Field(5.0, gt=0, le=60)
+    """Processor time, and about as much wall time, of one program."""
+    megabytes: int = Field(512, ge=64)
+    """Memory of one program."""
+
+
 class PoolSettings(Section):
     """One model to sample from, and what judges what it writes."""
 
     backend: Choice
     verifier: Choice | None = None
+    sandbox: SandboxSettings | None = None
+    """None: programs are not run, and strategies that need it are refused."""
     joules_per_token: float = Field(0.0, ge=0)
     """Estimate: the power the machine draws at work divided by the tokens per second it handles."""
     model: str = ""
@@ -81,10 +92,11 @@ def bundled_model(name: str) -> Path:
     return MODELS / name
 
 
-def _embedded(model: str, verifier: Choice | None = None) -> PoolSettings:
+def _embedded(model: str, verifier: Choice | None = None, sandbox: SandboxSettings | None = None) -> PoolSettings:
     return PoolSettings(
         backend=Choice(name="embedded", options={"directory": str(bundled_model(model))}),
         verifier=verifier,
+        sandbox=sandbox,
         joules_per_token={"nano": 0.002, "small": 0.005, "large": 0.015}[model],
         model=f"rheostat-{model}",
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from router.errors import BackendUnavailable, BudgetExhausted, RouterError, UnknownPlan
+from router.errors import BackendUnavailable, BudgetExhausted, InvalidQuery, RouterError, UnknownPlan
 from router.ports import Meter, Strategy
 from router.telemetry import Telemetry
 from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
@@ -86,7 +86,7 @@ class LocalExecutor:
                 return await _drive(machine, performer, tape)
         except BudgetExhausted:
             return "budget"
-        except BackendUnavailable:
+        except (BackendUnavailable, InvalidQuery):  # a text that grew too long for the model is refused like any bad query
             if not tools.new:
                 raise
             return "backend"

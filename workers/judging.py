@@ -4,12 +4,14 @@ What cannot be read is None, and never counts as a verdict.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from math import exp
+from typing import Any
 
 from router.ports import Tools
-from router.types import Query, Sample
+from router.types import Candidate, Query, Sample
+from workers.vote import votes
 
 _VERDICT = re.compile(r"verdict\s*:\s*\**\s*(yes|no)\b", re.IGNORECASE)
 _MARK = re.compile(r"\d")
@@ -65,14 +67,30 @@ async def comparison(query: Query, tools: Tools, first: str, second: str, *, tem
     return Comparison(int(found[1]), int(found[2]))
 
 
-async def chosen(query: Query, tools: Tools, skill: str, texts: Sequence[str], words: tuple[str, str], *, pool: str = "") -> float | None:
-    """P(the first of two words) where the skill's answer is one of the two; 1 or 0 without log-probabilities."""
-    sample = await tools.sample(query, skill=skill, texts=texts, temperature=0.0, max_tokens=4, pool=pool)
-    said = sample.text.strip().casefold()
-    if not said.startswith(tuple(word.casefold() for word in words)):
+async def chosen(
+    query: Query, tools: Tools, skill: str, texts: Sequence[str], words: tuple[str, str], *, temperature: float = 0.0, pool: str = ""
+) -> float | None:
+    """P(the first of two words) where the skill's answer is one of the two, or was cut off within one; 1 or 0 without log-probabilities."""
+    sample = await tools.sample(query, skill=skill, texts=texts, temperature=temperature, max_tokens=4, pool=pool)
+    text, cut = sample.text.strip().casefold(), not sample.finish.whole
+    first, second = (text.startswith(word.casefold()) or (cut and text != "" and word.casefold().startswith(text)) for word in words)
+    if first == second:
         return None
     tools.use(sample)
-    return chance(sample, said=said.startswith(words[0].casefold()), place=0)
+    return chance(sample, said=first, place=0)
+
+
+async def rate_once(query: Query, tools: Tools, about: Callable[[Candidate], str], judge: Callable[[str], Coroutine[Any, Any, float | None]]) -> None:
+    """Have every candidate rated that votes and has no score yet, by what is `about` it: equal ones are judged once. A judge may say nothing."""
+    unrated = {place: about(one) for place, one in enumerate(tools.candidates) if one.score is None and votes(one)}
+
+    async def judged(what: str) -> tuple[str, float | None]:
+        return what, await judge(what)
+
+    found = dict(await tools.together(judged(what) for what in dict.fromkeys(unrated.values())))
+    for place, what in unrated.items():
+        if (score := found.get(what)) is not None:
+            tools.rate(place, score)
 
 
 def chance(sample: Sample, *, said: bool, place: int | None = None) -> float:

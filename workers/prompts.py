@@ -32,6 +32,15 @@ GENERAL: Mapping[str, str] = {
     "summarise": f"Question:\n{{conversation}}\n\nDrafts:\n{{texts}}\n\nMake the best solution out of these drafts. {_SHOW}",
     "restart": ("Question:\n{conversation}\n\nSolution so far:\n{A}\n\nWould a better answer come of starting over? Reply `Yes` or `No`."),
     "true": "Question:\n{conversation}\n\nProposed answer: {A}\n\nIs the proposed answer right? Reply `True` or `False`.",
+    "rank": (
+        "Question:\n{conversation}\n\nSolutions:\n{texts}\n\nRank them from best to worst. Reply with one line of their "
+        "numbers, such as [2] > [1] > [3]."
+    ),
+    "tests": (
+        "Question:\n{conversation}\n\nList statements that a right answer must satisfy, one a line, each so that it can be checked by itself. "
+        "Reply with the list alone."
+    ),
+    "passes": "Question:\n{conversation}\n\nAnswer:\n{A}\n\nTest:\n{B}\n\nDoes the answer pass the test? Reply `Passed` or `Failed`.",
     "know": "Question:\n{conversation}\n\nWould you answer this rightly? Reply `Yes` or `No`.",
 }
 _BUNDLED = "bundled"

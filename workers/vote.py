@@ -9,6 +9,7 @@ from typing import Literal
 from router.types import Candidate, Fate
 
 Rule = Literal["majority", "weighted", "best"]
+JUDGED: tuple[Rule, ...] = ("best", "weighted")  # those that go by scores
 
 
 def choose(candidates: Sequence[Candidate], rule: Rule) -> int | None:
@@ -30,6 +31,21 @@ def choose(candidates: Sequence[Candidate], rule: Rule) -> int | None:
 
     readable = [index for index, one in enumerate(candidates) if votes(one)]
     return max(readable, key=strength, default=None)
+
+
+def elect(candidates: Sequence[Candidate], weights: Sequence[float]) -> int | None:
+    """Index of the candidate to give: the heaviest of the answer with the largest sum of weights; ties go to the better log-probability."""
+    each: dict[str, list[float]] = defaultdict(list)
+    for one, weight in zip(candidates, weights, strict=True):
+        if one.answer is not None and votes(one):
+            each[one.answer].append(weight)
+    totals = {answer: fsum(parts) for answer, parts in each.items()}
+
+    def strength(index: int) -> tuple[float, float, float, str]:
+        one = candidates[index]
+        return totals[one.answer or ""], weights[index], one.logprob, one.text
+
+    return max((index for index, one in enumerate(candidates) if votes(one)), key=strength, default=None)
 
 
 def votes(candidate: Candidate) -> bool:

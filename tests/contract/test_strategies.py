@@ -20,7 +20,10 @@ ALL = frozenset(range(1000))
 LONG = "1111111111 2222222222"  # steps of many tokens
 
 
-OPTIONS = {}  # what a strategy must be told to run on the toy; the others run as they are
+OPTIONS = {
+    "plan_and_budget": {"words": False},  # the toy knows no instructions
+    "power_sampling": {"cut": "step"},  # a toy that falls silent in the middle of an answer has given another answer
+}  # what a strategy must be told to run on the toy; the others run as they are
 
 
 @pytest.fixture(params=NAMES)

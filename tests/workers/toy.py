@@ -11,9 +11,10 @@ import numpy as np
 
 from router.errors import BackendUnavailable
 from router.ports import Spent
-from router.types import Budget, Call, Evidence, Finish, Message, Outcome, Plan, Price, Query, Sample, Score, Style, Task, Usage
+from router.types import Budget, Call, Evidence, Finish, Message, Outcome, Plan, Price, Query, Run, Sample, Score, Style, Task, Usage
 from workers.executor import LocalExecutor, Pool
 from workers.reasoner.prompt import SKILLS
+from workers.sandbox import ProcessSandbox
 
 ABLE = frozenset({"prefix", "stop", "logprobs", "top_logprobs", "pieces", "suppress", "halt", "hidden", "cancel"})
 SKILLED = ABLE | {f"skill:{name}" for name in SKILLS}
@@ -173,6 +174,18 @@ class Oracle:
 
 
 @dataclass
+class Box:
+    """The real sandbox, counting."""
+
+    sandbox: ProcessSandbox = field(default_factory=lambda: ProcessSandbox(seconds=2))
+    programs: list[str] = field(default_factory=list)
+
+    async def run(self, program: str) -> Run:
+        self.programs.append(program)
+        return await self.sandbox.run(program)
+
+
+@dataclass
 class Bill:
     """Adds up."""
 
@@ -197,11 +210,12 @@ class Rig:
     toy: Toy = field(default_factory=Toy)
     oracle: Oracle = field(default_factory=Oracle)
     draft: Toy = field(default_factory=Toy)
+    box: Box = field(default_factory=Box)
     bill: Bill = field(default_factory=Bill)
 
     @property
     def executor(self) -> LocalExecutor:
-        pool = Pool(backend=self.toy, verifier=self.oracle, joules_per_token=0.5)
+        pool = Pool(backend=self.toy, verifier=self.oracle, sandbox=self.box, joules_per_token=0.5)
         return LocalExecutor(pools={"toy": pool, "draft": Pool(backend=self.draft, joules_per_token=0.5)})
 
     async def run(self, plan: Plan, query: Query | None = None, *, evidence: Evidence | None = None, **budget: int) -> Outcome:
@@ -214,8 +228,8 @@ class Rig:
 
     @property
     def called(self) -> int:
-        """Samples and scorings as the toys and the oracle know them."""
-        return len(self.toy.calls) + len(self.draft.calls) + self.oracle.rounds
+        """Samples, scorings and program runs as the toys, the oracle and the box know them."""
+        return len(self.toy.calls) + len(self.draft.calls) + self.oracle.rounds + len(self.box.programs)
 
     @property
     def running(self) -> int:
