@@ -24,7 +24,6 @@ from router.types import (
     Record,
     Run,
     Sample,
-    Score,
     Style,
     Usage,
     Vector,
@@ -87,7 +86,7 @@ class Policy(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Spent:
-    """One sample's tokens so far. The backend writes it, the executor charges it: a cancelled or failed sample is charged like any other."""
+    """One call's tokens so far. Backend or verifier writes it, the executor charges it: what was cancelled or failed is charged like any other."""
 
     prompt: int = 0
     completion: int = 0
@@ -135,8 +134,8 @@ class Verifier(Protocol):
     def count(self, query: Query, texts: Sequence[str]) -> int:
         """The most tokens that scoring these texts may read."""
 
-    async def score(self, query: Query, texts: Sequence[str]) -> Sequence[Score]:
-        """One score per text, in order."""
+    async def score(self, query: Query, texts: Sequence[str], spent: Spent) -> Sequence[float]:
+        """One score per text, in order. `spent` is right when this ends, however it ends; what cannot be stopped half-way is spent from the start."""
 
     async def close(self) -> None:
         """Let go of threads and connections."""

@@ -260,14 +260,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """A verifier's view of one candidate (or prefix): value in [0, 1] and what it took to form it."""
-
-    value: float
-    tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `joules` an estimate."""
 

@@ -14,8 +14,8 @@ from router.types import Candidate, Query, Sample
 from workers.vote import votes
 
 _VERDICT = re.compile(r"verdict\s*:\s*\**\s*(yes|no)\b", re.IGNORECASE)
-_MARK = re.compile(r"\d")
-_MARKS = re.compile(r"(\d)\D+(\d)")
+MARK = re.compile(r"\d")
+MARKS = re.compile(r"(\d)\D+(\d)")
 TOP = 9  # the highest mark
 
 
@@ -50,7 +50,7 @@ async def verdict(query: Query, tools: Tools, text: str, *, temperature: float =
 async def mark(query: Query, tools: Tools, text: str, *, temperature: float = 0.0, pool: str = "") -> int | None:
     """Have a solution, or a beginning of one, marked from 0 to 9 in one token."""
     sample = await tools.sample(query, skill="score", texts=(text,), temperature=temperature, max_tokens=2, pool=pool)
-    found = _MARK.search(sample.text)
+    found = MARK.search(sample.text)
     if found is None:
         return None
     tools.use(sample)
@@ -60,7 +60,7 @@ async def mark(query: Query, tools: Tools, text: str, *, temperature: float = 0.
 async def comparison(query: Query, tools: Tools, first: str, second: str, *, temperature: float = 0.0, pool: str = "") -> Comparison | None:
     """Have two solutions marked side by side."""
     sample = await tools.sample(query, skill="judge", texts=(first, second), temperature=temperature, max_tokens=32, pool=pool)
-    found = _MARKS.search(sample.text)
+    found = MARKS.search(sample.text)
     if found is None:
         return None
     tools.use(sample)

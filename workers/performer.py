@@ -66,18 +66,14 @@ class Performer:
         self.spending.charge(price, Usage(prompt_tokens=spent.prompt, samples=1, calls=1, **written))
 
     async def _score(self, order: ScoreOrder) -> list[float]:
-        """A scoring that is cut off is charged its worst case: it cannot be stopped half-way."""
         if (verifier := self.pools[""].verifier) is None:
             raise BackendUnavailable("the pool has no verifier")
-        price, tokens = self.prices[""], verifier.count(order.query, order.texts)
-        async with self.spending.hold(price, Usage(scored_tokens=tokens, calls=1)):
+        price, spent = self.prices[""], Spent()
+        async with self.spending.hold(price, Usage(scored_tokens=verifier.count(order.query, order.texts), calls=1)):
             try:
-                scores = await verifier.score(order.query, order.texts)
-            except asyncio.CancelledError:
-                self.spending.charge(price, Usage(scored_tokens=tokens, calls=1))
-                raise
-            self.spending.charge(price, Usage(scored_tokens=sum(score.tokens for score in scores), calls=1))
-        return [score.value for score in scores]
+                return list(await verifier.score(order.query, order.texts, spent))
+            finally:
+                self.spending.charge(price, Usage(scored_tokens=spent.prompt + spent.completion, calls=1))
 
     async def _hidden(self, call: Call) -> Vector:
         pool, price, spent = self.pools[""], self.prices[""], Spent()

@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from router.ports import Spent
 from tests.workers.toy import a_query
 from workers.reasoner.workload import Problem, problems
 from workers.verifiers import verifiers
@@ -80,8 +81,8 @@ def _miscounted(problem: Problem, rng: random.Random) -> tuple[str, ...]:
 async def test_only_what_stands_is_judged_further_and_paid_for():
     texts = ["3 + 4 = 7\nAnswer: 7", "3 + 4 = 8\nAnswer: 7", "Answer: 8"]
     calculator = verifiers.build("calculator", {"then": {"name": "exact", "options": {"answers": {"Calculate 3 + 4.": "7"}}}})
-    assert [one.value for one in await calculator.score(a_query("Calculate 3 + 4."), texts)] == [1.0, 0.0, 0.0]
-    assert [one.value for one in await verifiers.build("calculator").score(a_query("?"), texts)] == [1.0, 0.0, 1.0]
+    assert await calculator.score(a_query("Calculate 3 + 4."), texts, Spent()) == [1.0, 0.0, 0.0]
+    assert await verifiers.build("calculator").score(a_query("?"), texts, Spent()) == [1.0, 0.0, 1.0]
 
 
 def test_a_second_judge_that_does_not_exist_is_refused():

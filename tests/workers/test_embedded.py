@@ -113,9 +113,10 @@ async def test_a_stop_string_is_kept_in_the_text(backend):
 async def test_the_reward_is_a_probability_and_counted_within_its_bound(directory, aggregate):
     verifier = verifiers.build("reward", {"directory": directory, "aggregate": aggregate})
     texts = ["3 + 4 = 7\n", "3 + 4 = 7\nAnswer: 7", "Answer: 8", ""]
-    scores = await verifier.score(a_query(QUESTION), texts)
-    assert all(0 <= score.value <= 1 for score in scores)
-    assert 0 <= verifier.count(a_query(QUESTION), texts) - sum(score.tokens for score in scores) <= len(texts) * 2
+    spent = Spent()
+    scores = await verifier.score(a_query(QUESTION), texts, spent)
+    assert all(0 <= score <= 1 for score in scores)
+    assert 0 <= verifier.count(a_query(QUESTION), texts) - spent.prompt <= len(texts) * 2
     await verifier.close()
 
 
@@ -123,8 +124,8 @@ async def test_aggregates_come_from_the_same_steps(directory):
     text, values = "3 + 4 = 7\nAnswer: 7", {}
     for aggregate in ("last", "min", "prod"):
         verifier = verifiers.build("reward", {"directory": directory, "aggregate": aggregate})
-        values[aggregate] = (await verifier.score(a_query(QUESTION), [text]))[0].value
-        first = (await verifier.score(a_query(QUESTION), ["3 + 4 = 7\n"]))[0].value
+        values[aggregate] = (await verifier.score(a_query(QUESTION), [text], Spent()))[0]
+        first = (await verifier.score(a_query(QUESTION), ["3 + 4 = 7\n"], Spent()))[0]
         await verifier.close()
     assert values["min"] == pytest.approx(min(first, values["last"]))
     assert values["prod"] == pytest.approx(first * values["last"])

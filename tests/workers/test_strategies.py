@@ -8,7 +8,8 @@ import pytest
 
 from router.ports import Spent
 from router.types import Call, Evidence, Finish, Sample
-from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query, solved
+from tests.workers.strategies.scripted import Reciter, Table
+from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
 from workers.strategies import strategies
 
 
@@ -169,29 +170,14 @@ async def test_a_last_step_that_is_truncated_finishes_nothing():
     assert (outcome.answer, outcome.stop_reason) == (None, "dead_end")
 
 
-class Forgetful(Oracle):
-    """Has forgotten a wrong first digit by the end, when the answer is all it looks at."""
-
-    def value(self, query, text):
-        if "Answer: 99" in text:
-            return 0.9
-        return 0.8 if solved(query.text).startswith(text) else 0.3
-
-
 @pytest.mark.parametrize(("aggregate", "answer"), [("last", "99"), ("min", "22"), ("prod", "22")])
 async def test_beam_can_go_by_all_the_scores_of_a_path(aggregate, answer):
-    """Two beams, one right and one wrong, both finished: the last score is misled, the minimum and the product are not."""
-    toy = Toy(accuracy=0.5)
-    toy.worked = lambda call: fixed(call, ("2\n2\nAnswer: 22", "9\n9\nAnswer: 99"))
-    outcome = await Rig(toy, Forgetful()).run(a_plan("beam", beams=2, children=4, aggregate=aggregate, select="best"), a_query("2 2"))
+    """Two beams, one right and one wrong, both finished: the last score has forgotten the wrong beginning, the minimum and the product have not."""
+    toy = Reciter(texts=("2\n2\nAnswer: 22", "9\n9\nAnswer: 99"))
+    oracle = Table(scores={"2\n": 0.8, "2\n2\n": 0.8, toy.texts[0]: 0.8, toy.texts[1]: 0.9}, other=0.3)
+    outcome = await Rig(toy, oracle).run(a_plan("beam", beams=2, children=6, aggregate=aggregate, select="best"), a_query("2 2"))
     assert outcome.answer == answer
     assert {one.answer for one in outcome.candidates} == {"22", "99"}
-
-
-def fixed(call, texts):
-    """One of these texts that goes on from the prefix."""
-    possible = [text for text in texts if text.startswith(call.prefix)]
-    return possible[call.seed % len(possible)][len(call.prefix) :]
 
 
 async def test_a_truncated_sample_has_no_answer():

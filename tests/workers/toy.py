@@ -11,7 +11,7 @@ import numpy as np
 
 from router.errors import BackendUnavailable
 from router.ports import Spent
-from router.types import Budget, Call, Evidence, Finish, Message, Outcome, Plan, Price, Query, Run, Sample, Score, Style, Task, Usage
+from router.types import Budget, Call, Evidence, Finish, Message, Outcome, Plan, Price, Query, Run, Sample, Style, Task, Usage
 from workers.executor import LocalExecutor, Pool
 from workers.reasoner.prompt import SKILLS
 from workers.sandbox import ProcessSandbox
@@ -158,12 +158,13 @@ class Oracle:
     def count(self, query: Query, texts: list[str]) -> int:
         return sum(map(len, texts))
 
-    async def score(self, query: Query, texts: list[str]) -> list[Score]:
+    async def score(self, query: Query, texts: list[str], spent: Spent) -> list[float]:
         self.rounds += 1
         self.asked += texts
         self.tokens += self.count(query, texts)
+        spent.prompt = self.count(query, texts)
         await asyncio.sleep(self.pace)
-        return [Score(value=self.value(query, text), tokens=len(text)) for text in texts]
+        return [self.value(query, text) for text in texts]
 
     def value(self, query: Query, text: str) -> float:
         if self.constant is not None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from router.types import Query, Score
+from router.ports import Spent
+from router.types import Query
 from workers.verifiers import verifiers
 
 _SIDE = r"-?[\d(](?:[-+*/(). \d,]*[\d)])?"
@@ -42,12 +43,12 @@ class Calculator:
         """At most what `then` would read."""
         return self._then.count(query, texts) if self._then else 0
 
-    async def score(self, query: Query, texts: Sequence[str]) -> Sequence[Score]:
+    async def score(self, query: Query, texts: Sequence[str], spent: Spent) -> Sequence[float]:
         """See `Verifier.score`."""
         standing = [text for text in texts if holds(text)]
-        judged = await self._then.score(query, standing) if self._then else [Score(value=1.0)] * len(standing)
+        judged = await self._then.score(query, standing, spent) if self._then else [1.0] * len(standing)
         scores = dict(zip(standing, judged, strict=True))
-        return [scores.get(text, Score(value=0.0)) for text in texts]
+        return [scores.get(text, 0.0) for text in texts]
 
     async def close(self) -> None:
         """Close `then`."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from router.types import Finish, Query, Score
+from router.ports import Spent
+from router.types import Finish, Query
 from workers.answers import canonical, read
 from workers.verifiers import verifiers
 
@@ -21,11 +22,11 @@ class Exact:
         """Nothing: no model reads them."""
         return 0
 
-    async def score(self, query: Query, texts: Sequence[str]) -> Sequence[Score]:
+    async def score(self, query: Query, texts: Sequence[str], spent: Spent) -> Sequence[float]:
         """See `Verifier.score`; a question that is not known scores 0."""
         known = self.answers.get(query.text)
         right = None if known is None else canonical(query.task, known)
-        return [Score(value=float(right is not None and read(query.task, text, Finish.END) == right)) for text in texts]
+        return [float(right is not None and read(query.task, text, Finish.END) == right) for text in texts]
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -1,18 +1,15 @@
 """The bundled process reward model: how likely everything written so far is right."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from router.errors import BackendUnavailable
-from router.types import Call, Query, Score
+from router.ports import Spent
+from router.types import Call, Query
+from workers.aggregates import AGGREGATES, Aggregate
 from workers.prompts import bundled
 from workers.verifiers import verifiers
-
-Aggregate = Literal["last", "min", "prod"]
-_AGGREGATES: Mapping[Aggregate, Callable[[Sequence[float]], float]] = {"last": lambda steps: steps[-1], "min": min, "prod": prod}
 
 
 @verifiers.register("reward")
@@ -28,8 +25,8 @@ class Reward:
     def __init__(self, *, directory: str | Path, aggregate: Aggregate = "last") -> None:
         from workers.reasoner.engine import Engine  # noqa: PLC0415 - torch is not in the base install
 
-        if aggregate not in _AGGREGATES:
-            raise ValueError(f"reward: no aggregate {aggregate!r}; known: {', '.join(_AGGREGATES)}")
+        if aggregate not in AGGREGATES:
+            raise ValueError(f"reward: no aggregate {aggregate!r}; known: {', '.join(AGGREGATES)}")
         self._aggregate = aggregate
         self._engine = Engine(Path(directory), slots=1)
 
@@ -38,16 +35,19 @@ class Reward:
         asked = self._engine.count(_asked(query))
         return sum(asked + self._engine.count(prefix) + 1 for text in texts for prefix in self._prefixes(text))
 
-    async def score(self, query: Query, texts: Sequence[str]) -> Sequence[Score]:
+    async def score(self, query: Query, texts: Sequence[str], spent: Spent) -> Sequence[float]:
         """See `Verifier.score`."""
         prefixes = [self._prefixes(text) for text in texts]
         if not texts:
             return []
+        spent.prompt = self.count(query, texts)  # the engine reads to the end, whoever is still waiting
         try:
-            values = iter(await asyncio.to_thread(self._engine.score, _asked(query), [one for part in prefixes for one in part]))
+            found = await asyncio.to_thread(self._engine.score, _asked(query), [one for part in prefixes for one in part])
         except RuntimeError as error:
             raise BackendUnavailable(str(error)) from error
-        return [self._score([next(values) for _ in part]) for part in prefixes]
+        spent.prompt = sum(tokens for _, tokens in found)
+        values = (value for value, _ in found)
+        return [AGGREGATES[self._aggregate]([next(values) for _ in part]) for part in prefixes]
 
     async def close(self) -> None:
         """End the engine's thread."""
@@ -58,9 +58,6 @@ class Reward:
             return [text]
         lines = text.splitlines(keepends=True)
         return ["".join(lines[: end + 1]) for end in range(len(lines))] or [text]
-
-    def _score(self, steps: Sequence[tuple[float, int]]) -> Score:
-        return Score(value=_AGGREGATES[self._aggregate]([value for value, _ in steps]), tokens=sum(tokens for _, tokens in steps))
 
 
 def _asked(query: Query) -> str:
