@@ -9,7 +9,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench proto reasoners evaluate-reasoners probe predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies proto reasoners evaluate-reasoners probe predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ fmt: $(READY) ## Format, and mend what can be mended
 
 bench: $(READY) ## Calls per second beside a bare gRPC echo, and microseconds per stage
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-strategies: $(READY) ## Every strategy at matched token budgets, with its-hub and treequest beside (an hour; ARGS="--questions 40" is quicker)
+	@$(BIN)/python -m tests.bench.strategies $(ARGS)
 
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh
