@@ -135,6 +135,8 @@ class Machine:
         while self._ready:
             self._step(*self._ready.popleft())
         asked, self._asked = self._asked, []
+        unheard = dict(asked)  # what is given up before anybody heard of it is no drop
+        self._dropped = [number for number in self._dropped if number not in unheard]
         return [(number, order) for number, order in asked if number in self._waiting]
 
     def tell(self, number: int, result: object) -> bool:

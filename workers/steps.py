@@ -123,6 +123,12 @@ def _marked(tools: Tools, path: Path, score: float, aggregate: Aggregate) -> Pat
     return replace(path, value=value, marks=marks)
 
 
+async def concluded(stepping: Stepping, query: Query, tools: Tools, path: Path) -> list[Path]:
+    """A path written to the end at once, and valued; nothing if that is cut off. For searches that would else end without an answer."""
+    whole = await twice(stepping.step, query, tools, path, max_tokens=stepping.last_tokens, stop=())
+    return await valued(query, tools, [whole]) if whole.finished else []
+
+
 def different(paths: Iterable[Path]) -> list[Path]:
     """Of equal paths of a tree, one."""
     return list({(path.tree, path.text): path for path in paths}.values())

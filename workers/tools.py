@@ -69,8 +69,9 @@ class StrategyTools:
         suppress: Sequence[str] = (),
         halt: Halt | None = None,
         pool: str = "",
+        seed: int | None = None,
     ) -> Sample:
-        """See `Tools.sample`. The n-th order has the n-th seed."""
+        """See `Tools.sample`."""
         call = Call(
             messages=query.messages,
             prefix=prefix,
@@ -78,7 +79,7 @@ class StrategyTools:
             temperature=temperature,
             top_p=top_p,
             stop=tuple(stop),
-            seed=int(self.rng.integers(2**31)),
+            seed=int(self.rng.integers(2**31)) if seed is None else seed,
             skill=skill,
             texts=tuple(texts),
             top_logprobs=top_logprobs,
@@ -168,5 +169,5 @@ class StrategyTools:
             self._candidates[place] = replace(one, score=self._scores[one.text])
 
     def _cost(self, sample: Sample) -> float:
-        price = self._price_of.get(id(sample), Price())
+        price = self._price_of.get(id(sample), self._prices[""])  # one that a strategy spliced together is not known
         return sample.prompt_tokens * price.prompt + sample.completion_tokens * price.completion

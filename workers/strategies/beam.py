@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
+from workers.aggregates import AGGREGATES, Aggregate
+from workers.searching import beam_search
 from workers.steps import Path, Stepping, grown
 from workers.strategies import strategies
-from workers.vote import Rule, choose
+from workers.vote import JUDGED, Rule, choose
 
 
 @strategies.register("beam")
@@ -16,18 +18,21 @@ from workers.vote import Rule, choose
 class Beam(Stepping):
     """Beam search over steps under a process reward model (Snell et al. 2024, arXiv 2408.03314, section 5.1 and its appendix).
 
-    `beams` paths are kept and `children` next steps tried of each. A finished path that is among the best takes its beam with it, so there are
-    never more than `beams`; all finished paths are candidates. A truncated step is thrown away, equal paths are judged and continued once.
+    `beams` paths are kept and `children` next steps tried of each, so the paper's N is their product. `aggregate` makes a path's value of the
+    scores of its beginnings, which are all there anyway: the last, their minimum or their product. A finished path that is among the best takes
+    its beam with it, so there are never more than `beams`; all finished paths are candidates. A truncated step is thrown away, equal paths are
+    judged and continued once; of equal values the likelier path goes on.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"prefix", "stop", "score", "steps"})
     beams: int = 4
     children: int = 4
+    aggregate: Aggregate = "last"
     select: Rule = "weighted"
 
     def __post_init__(self) -> None:
-        if min(self.beams, self.children, self.max_steps, self.step_tokens) < 1 or self.select == "majority":
-            raise ValueError("beam: counts must be at least 1, select best or weighted")
+        if min(self.beams, self.children) < 1 or not self.possible or self.select not in JUDGED or self.aggregate not in AGGREGATES:
+            raise ValueError("beam: counts must be at least 1, aggregate last, min or prod, select best or weighted")
 
     @property
     def spends(self) -> str:
@@ -36,15 +41,11 @@ class Beam(Stepping):
 
     async def run(self, query: Query, tools: Tools) -> str:
         """Grow by one step per round, until every beam is finished."""
-        places, frontier = self.beams, [Path()] * self.beams
-        for _ in range(self.max_steps):
-            longer = await grown(self, query, tools, [path for path in frontier for _ in range(self.children)])
-            best = sorted(longer, key=Path.rank)[:places]
-            frontier = [path for path in best if not path.finished]
-            places -= len(best) - len(frontier)
-            if not frontier:
-                return "done" if tools.candidates else "dead_end"
-        return "steps"
+
+        async def grow(paths: Sequence[Path]) -> list[Path]:
+            return await grown(self, query, tools, paths, aggregate=self.aggregate)
+
+        return await beam_search(grow, tools, beams=self.beams, children=self.children)
 
     def choose(self, candidates: Sequence[Candidate]) -> int | None:
         """Of the finished paths, the best-scored, or the best of the answer with the largest sum."""

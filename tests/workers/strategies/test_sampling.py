@@ -109,8 +109,7 @@ async def test_weighting_by_probability_takes_the_likelier_class():
 
 async def test_weighting_by_entropy_rates_with_it():
     outcome = await Rig(Toy(accuracy=1.0)).run(a_plan("weighted_majority", n=2, weight="entropy", top=3))
-    ps = [exp(value) for value in (-0.1, -2.5, -4.0)]
-    entropy = -sum(p * log(p) for p in (*ps, 1 - sum(ps)) if p > 1e-7) if sum(ps) < 1 else -sum(p * log(p) for p in ps)
+    entropy = -sum(exp(value) * value for value in (-0.1, -2.5, -4.0))  # they are all there is
     assert [one.score for one in outcome.candidates] == pytest.approx([exp(-entropy)] * 2)
 
 
@@ -254,21 +253,23 @@ def test_shares_of_a_mixture_stay_within_their_bounds():
 
 
 @pytest.mark.parametrize(
-    ("values", "likelihood"),
+    ("values", "likelihood", "pruned"),
     [
-        ([0.91, 0.88, 0.93, 0.85, 0.9, 0.52, 0.47, 0.61, 0.55, 0.4], 8.68245),
-        ([0.95, 0.9, 0.86, 0.8, 0.77, 0.7, 0.66, 0.6, 0.5, 0.3, 0.2, 0.1], 2.33871),
+        ([0.91, 0.88, 0.93, 0.85, 0.9, 0.52, 0.47, 0.61, 0.55, 0.4], 10.286338, 5),
+        ([0.95, 0.9, 0.86, 0.8, 0.77, 0.7, 0.66, 0.6, 0.5, 0.3, 0.2, 0.1], 1.860042, 3),
+        ([0.97, 0.95, 0.9, 0.93, 0.96, 0.88, 0.91, 0.7, 0.6, 0.65, 0.5, 0.72, 0.81, 0.55, 0.62, 0.94], 13.654185, 7),
     ],
 )
-def test_the_fit_is_as_likely_as_the_authors(values, likelihood):
-    """Likelihoods found by L-BFGS-B from the authors' starting point and inside their bounds."""
+def test_the_fit_is_the_authors(values, likelihood, pruned):
+    """Log-likelihood and prunings found by L-BFGS-B from the authors' starting point and inside their bounds."""
     data = np.sort(np.array(values))
+    assert improbable(np.array(values)).sum() == pruned
     mixture = fit_mixture(data)
     parts = [
         share * (shape / scale) * (data / scale) ** (shape - 1) * np.exp(-((data / scale) ** shape))
         for share, shape, scale in zip((mixture.share, 1 - mixture.share), mixture.shapes, mixture.scales, strict=True)
     ]
-    assert float(np.log(sum(parts)).sum()) >= likelihood - 1e-3
+    assert float(np.log(sum(parts)).sum()) == pytest.approx(likelihood, abs=1e-5)
 
 
 def test_an_improbable_text_has_no_weight():
@@ -378,7 +379,7 @@ async def test_what_cannot_be_read_settles_nothing():
 
 @pytest.mark.parametrize("criterion", ["beta", "dirichlet", "entropy", "majority"])
 async def test_width_changes_neither_what_is_counted_nor_the_answer(criterion):
-    for seed in range(8):
+    for seed in range(4):
         outcomes = []
         for width, pace in ((1, 0.0), (3, 0.0), (8, 0.0002), (40, 0.0)):
             rig = Rig(Toy(accuracy=0.5, pace=pace))
@@ -451,13 +452,13 @@ async def test_the_majority_of_all_outvotes_a_window_and_it_is_told():
 
 async def test_the_probability_of_stopping_at_the_first_window():
     stopped = 0
-    for seed in range(300):
+    for seed in range(200):
         rig = Rig(Toy(accuracy=0.5))
         await rig.run(a_plan("esc", n=6, window=2), a_query("3", seed=seed))
         stopped += len(rig.toy.calls) == 2
     right, wrong = 0.5 + 0.05, 0.05  # of ten digits, drawn when not right
     expected = right**2 + 9 * wrong**2
-    assert stopped / 300 == pytest.approx(expected, abs=3 * (expected * (1 - expected) / 300) ** 0.5)
+    assert stopped / 200 == pytest.approx(expected, abs=3 * (expected * (1 - expected) / 200) ** 0.5)
 
 
 # PETS
@@ -658,9 +659,9 @@ def test_estimates_are_the_likeliest():
 
 def test_a_prior_draws_the_estimate_towards_it():
     scores = [0.5, 0.6, 0.55]
-    likeliest, probable = estimate(scores), estimate(scores, [0.9, 0.2])
-    assert likeliest[0] < probable[0] < 0.9
-    assert likeliest[1] < probable[1] < 0.2
+    likeliest = estimate(scores)
+    assert likeliest[0] < estimate(scores, [0.9, 0.2])[0] < 0.9
+    assert likeliest[1] < estimate(scores, [0.55, 0.2])[1] < 0.2
     assert estimate([], [0.6, 0.1]) == pytest.approx((0.6, 0.1), abs=1e-3)
     assert estimate(scores, [0.9, 0.2, 0.001, 0.001]) == pytest.approx((0.9, 0.2), abs=0.01)
 
@@ -675,9 +676,9 @@ async def test_as_many_are_drawn_as_the_scores_ask_for():
     toy = Scripted(script=("80", "85", "90", "75", "88", "1"))
     judge = Judge(scores=tuple((str(one), one / 100) for one in range(101)))
     rig = Rig(toy, judge)
-    outcome = await rig.run(a_plan("optscale", n=60, peek=5, target=0.95, p=0.2))
+    outcome = await rig.run(a_plan("optscale", n=60, peek=5, target=0.92, p=0.2))
     scores = [0.80, 0.85, 0.90, 0.75, 0.88]
-    assert len(rig.toy.calls) == required(*estimate(scores), 0.95, 0.2) > 5
+    assert len(rig.toy.calls) == required(*estimate(scores), 0.92, 0.2) == 25
     assert (outcome.answer, outcome.stop_reason) == ("90", "done")
 
 

@@ -247,8 +247,8 @@ async def test_the_frontier_is_capped_and_expansions_are_counted():
         grown_from.append(paths[0].text)
         return [a_path(*(sample.text for sample in paths[0].samples), f"{letter}\n", marks=(0.5,)) for letter in "abc"]
 
-    reason = await best_first(grow, lambda path: len(path.samples), children=width, expansions=9, frontier=1)
-    assert reason == "expansions"
+    reason, path = await best_first(grow, lambda path: len(path.samples), children=width, expansions=9, frontier=1)
+    assert (reason, len(path.samples)) == ("expansions", 9)
     assert [len(text) // 2 for text in grown_from] == list(range(9))  # one path remembered, so never another
 
     grown_from.clear()
@@ -268,8 +268,8 @@ async def test_a_goal_ends_it_only_when_it_is_its_turn():
         calls.append(paths[0].text)
         return await grow(paths)
 
-    assert await best_first(counted, lambda path: 1 - path.value, children=1, expansions=5, frontier=9) == "goal"
-    assert calls == ["", "cheap\n"]
+    reason, path = await best_first(counted, lambda path: 1 - path.value, children=1, expansions=5, frontier=9)
+    assert (reason, path.text, calls) == ("goal", "cheap\nend", ["", "cheap\n"])
 
 
 async def test_nothing_to_go_on_with_is_a_dead_end():
@@ -355,6 +355,16 @@ async def test_the_last_step_is_written_to_the_end(name):
     outcome = await rig.run(a_plan(name, max_steps=3))
     assert outcome.answer == "31415"
     assert max(call.prefix.count("\n") for call in rig.toy.calls) == 2
+
+
+@pytest.mark.parametrize(("name", "options"), [("a_star", {"expansions": 2}), ("mindstar", {"expansions": 2}), ("mcts", {"simulations": 2})])
+async def test_what_is_unfinished_in_the_end_is_written_to_the_end_at_once(name, options):
+    rig = Rig(Toy(accuracy=1.0))
+    outcome = await rig.run(a_plan(name, **options))
+    assert (outcome.answer, len(outcome.candidates)) == ("31415", 1)
+    assert rig.toy.calls[-1].stop == ()
+    assert rig.toy.calls[-1].prefix
+    assert outcome.candidates[0].score is not None
 
 
 @pytest.mark.parametrize(

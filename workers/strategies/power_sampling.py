@@ -1,0 +1,122 @@
+"""Sampling from a sharper distribution than any temperature gives: that of whole solutions, to a power."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import fsum, log
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+
+from router.errors import BackendUnavailable
+from router.ports import Tools
+from router.types import Candidate, Finish, Query, Sample
+from workers.steps import twice
+from workers.strategies import strategies
+from workers.vote import choose
+
+Cut = Literal["token", "step"]
+
+
+@strategies.register("power_sampling")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerSampling:
+    """Samples of p^`alpha`, with p the model's probability of a whole solution, by Metropolis-Hastings (Karan and Du 2025, arXiv 2510.14901).
+
+    A chain begins with a sample at temperature 1 / alpha. Each of `moves` draws a place in it evenly and proposes the same with all from there on
+    written anew, at that temperature and to its full length; it is accepted with probability min(1, [p(y) / p(x)]^alpha q(x) / q(y) |x| / |y|),
+    where q is what was drawn from and |x| how many places there are to choose among. The authors' code grows the solution in blocks, never lets it
+    become longer than it is, compares a shorter proposal with a part of the old solution, and leaves out |x| / |y|: its samples are not those of
+    p^alpha. `cut` "step" allows only places where a step begins, where a prefix is read in the tokens it was written in; at "token", any, a model
+    may read it in others, and the distribution is then a near one. With `alpha` 1 every proposal of equal length is accepted.
+
+    `chains` run side by side, each with a random stream of its own. After each, the state after `burn` moves (None: all) has a vote, and so has
+    that after each further move, also where the chain stays as it is. A state that cannot be read takes no other's vote.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"pieces", "prefix", "logprobs"})
+    alpha: float = 4.0
+    moves: int = 10
+    chains: int = 1
+    burn: int | None = None
+    cut: Cut = "token"
+    skill: str = "solve"
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        counted = min(self.chains, self.max_tokens) >= 1 and self.moves >= 0 and (self.burn is None or self.burn >= 0)
+        if not counted or self.alpha < 1 or self.cut not in get_args(Cut):
+            raise ValueError("power_sampling: alpha and counts must be at least 1, moves and burn at least 0, cut token or step")
+
+    @property
+    def spends(self) -> str:
+        """Moves by chains."""
+        return f"{self.chains} samples, and {self.moves} times {self.chains} rewritten from somewhere on"
+
+    async def run(self, query: Query, tools: Tools) -> str:
+        """Run all chains."""
+        await tools.together(self._chain(query, tools, rng) for rng in tools.rng.spawn(self.chains))
+        return "done"
+
+    async def _chain(self, query: Query, tools: Tools, rng: np.random.Generator) -> None:
+        state = await twice(self._written, query, tools, rng, "", self.max_tokens)
+        place = tools.keep(query, [state])
+        for move in range(1, self.moves + 1):
+            proposal = await self._proposed(query, tools, rng, state)
+            state = proposal or state
+            if move > (self.moves if self.burn is None else self.burn):
+                tools.keep(query, [state])
+            elif proposal is not None and tools.candidates[new := tools.keep(query, [state])].answer is not None:
+                tools.discard(place)
+                place = new
+
+    async def _proposed(self, query: Query, tools: Tools, rng: np.random.Generator, state: Sample) -> Sample | None:
+        """The next state, if it is another."""
+        places = self._places(state, tools)
+        place = places[int(rng.integers(len(places)))]
+        try:
+            written = await self._written(query, tools, rng, "".join(state.pieces[:place]), self.max_tokens - place)
+        except BackendUnavailable:
+            return None
+        proposal = spliced(state, place, written)
+        if written.finish is Finish.LENGTH and proposal.completion_tokens < self.max_tokens:
+            return None  # the budget cut it, so that what it might have been is not known
+        ratio = log_ratio(state, proposal, place, self.alpha) + log(len(places)) - log(len(self._places(proposal, tools)))
+        return proposal if log(1 - rng.random()) < ratio else None
+
+    async def _written(self, query: Query, tools: Tools, rng: np.random.Generator, prefix: str, tokens: int) -> Sample:
+        seed, heat = int(rng.integers(2**31)), 1 / self.alpha
+        return await tools.sample(query, prefix=prefix, skill=self.skill, temperature=heat, max_tokens=tokens, pieces=True, seed=seed)
+
+    def _places(self, state: Sample, tools: Tools) -> list[int]:
+        """Where it may be cut. Whether a place is one depends on what is before it alone, so both ways of a move have the same places there."""
+        found, text = [0], ""
+        for place, piece in enumerate(state.pieces[:-1], 1):
+            text += piece
+            if "\ufffd" in piece:  # part of a letter: no text begins like this any more
+                break
+            if self.cut == "token" or text.endswith(tools.style.step):
+                found.append(place)
+        return found
+
+    def choose(self, candidates: Sequence[Candidate]) -> int | None:
+        """The majority's."""
+        return choose(candidates, "majority")
+
+
+def spliced(old: Sample, place: int, new: Sample) -> Sample:
+    """A sample with its first tokens and a new rest, as if it had been written like that."""
+    return replace(
+        new,
+        text="".join(old.pieces[:place]) + new.text,
+        prompt_tokens=old.prompt_tokens,
+        completion_tokens=place + new.completion_tokens,
+        logprobs=(*old.logprobs[:place], *new.logprobs),
+        pieces=(*old.pieces[:place], *new.pieces),
+        drawn_logprobs=(*old.drawn_logprobs[:place], *new.drawn_logprobs),
+    )
+
+
+def log_ratio(old: Sample, new: Sample, place: int, alpha: float) -> float:
+    """Natural log of [p(new) / p(old)]^alpha q(old) / q(new), for what follows a place."""
+    power = alpha * (fsum(new.logprobs[place:]) - fsum(old.logprobs[place:]))
+    return power + fsum(old.drawn_logprobs[place:]) - fsum(new.drawn_logprobs[place:])
