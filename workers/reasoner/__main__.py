@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from workers.reasoner.abilities import Ability, abilities
 from workers.reasoner.evaluate import Marks, grouped, mark, wilson
 from workers.reasoner.reward import make_reward_model
 from workers.reasoner.train import RECIPES, make_reasoner
@@ -37,16 +39,26 @@ def evaluate(
     count: Annotated[int, typer.Option("--problems", help="Held-out problems.")] = 480,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Print accuracy by family and difficulty, with 95 % intervals."""
+    """Print accuracy by family and difficulty, and of every skill, with 95 % intervals."""
     torch.set_num_threads(1)  # two models at work at a time
     paper, marks = asyncio.run(mark(count))
+    skills = asyncio.run(abilities(count))
     views = {"family": lambda problem: problem.family, "level": lambda problem: str(problem.level)}
     if as_json:
         found = {one.name: {"all": wilson(one.right), **{view: dict(grouped(paper, one, key)) for view, key in views.items()}} for one in marks}
-        print(json.dumps({"problems": count, "marks": found}, indent=2))
+        print(json.dumps({"problems": count, "marks": found, "skills": [asdict(one) for one in skills]}, indent=2))
         return
     for view, key in views.items():
         console.print(_sheet(paper, marks, view, {one.name: {"all": wilson(one.right), **grouped(paper, one, key)} for one in marks}))
+    console.print(_skills(skills))
+
+
+def _skills(skills: list[Ability]) -> Table:
+    table = Table("skill of large", "share right", "without it", "ROC area", "calibration error", title=f"{skills[0].count} held-out problems")
+    for one in skills:
+        told = ["" if value is None else f"{value:.2f}" for value in (one.auc, one.ece)]
+        table.add_row(one.skill, f"{one.right:.2f} [{one.low:.2f}-{one.high:.2f}]", f"{one.without:.2f}", *told)
+    return table
 
 
 def _sheet(paper: list[Problem], marks: list[Marks], view: str, rows: dict[str, dict[str, tuple[float, float, float]]]) -> Table:

@@ -29,7 +29,7 @@ class ReflectionSuppression(Tracing):
     needs: ClassVar[frozenset[str]] = frozenset({"prefix", "stop", "suppress", "top_logprobs"})
     delta: float = 0.9
     triggers: Sequence[str] = ("Wait", "But", "Alternatively", "Alternative", "Hmm")
-    vocabulary: int = 695  # the bundled reasoners'
+    vocabulary: int = 785  # the bundled reasoners'
     top: int = 20
 
     def __post_init__(self) -> None:
