@@ -17,6 +17,26 @@ from workers.vote import choose
 Cut = Literal["token", "step"]
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """A solution, token by token; its text is not their texts where a letter is made of several."""
+
+    tokens: tuple[Sample, ...] = ()
+    text: str = ""
+
+    def beginning(self, place: int) -> str:
+        """The text of its first tokens."""
+        return "".join(token.text for token in self.tokens[:place])
+
+    def own(self, place: int) -> float:
+        """Log-probability, under the model, of what follows a place."""
+        return fsum(token.logprobs[0] for token in self.tokens[place:])
+
+    def drawn(self, place: int) -> float:
+        """The same under the distribution it was drawn from."""
+        return fsum(token.drawn_logprobs[0] for token in self.tokens[place:])
+
+
 @strategies.register("power_sampling")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerSampling:
@@ -58,41 +78,41 @@ class PowerSampling:
         return "done"
 
     async def _chain(self, query: Query, tools: Tools, rng: np.random.Generator) -> None:
-        state = await twice(self._written, query, tools, rng, "", self.max_tokens)
-        place = tools.keep(query, [state])
+        state = written(State(), 0, await twice(self._sampled, query, tools, rng, "", self.max_tokens))
+        place = tools.keep(query, state.tokens, text=state.text)
         for move in range(1, self.moves + 1):
             proposal = await self._proposed(query, tools, rng, state)
             state = proposal or state
             if move > (self.moves if self.burn is None else self.burn):
-                tools.keep(query, [state])
-            elif proposal is not None and tools.candidates[new := tools.keep(query, [state])].answer is not None:
+                tools.keep(query, state.tokens, text=state.text)
+            elif proposal and tools.candidates[new := tools.keep(query, state.tokens, text=state.text)].answer is not None:
                 tools.discard(place)
                 place = new
 
-    async def _proposed(self, query: Query, tools: Tools, rng: np.random.Generator, state: Sample) -> Sample | None:
+    async def _proposed(self, query: Query, tools: Tools, rng: np.random.Generator, state: State) -> State | None:
         """The next state, if it is another."""
         places = self._places(state, tools)
         place = places[int(rng.integers(len(places)))]
         try:
-            written = await self._written(query, tools, rng, "".join(state.pieces[:place]), self.max_tokens - place)
+            sample = await self._sampled(query, tools, rng, state.beginning(place), self.max_tokens - place)
         except BackendUnavailable:
             return None
-        proposal = spliced(state, place, written)
-        if written.finish is Finish.LENGTH and proposal.completion_tokens < self.max_tokens:
+        proposal = written(state, place, sample)
+        if sample.finish is Finish.LENGTH and len(proposal.tokens) < self.max_tokens:
             return None  # the budget cut it, so that what it might have been is not known
         ratio = log_ratio(state, proposal, place, self.alpha) + log(len(places)) - log(len(self._places(proposal, tools)))
         return proposal if log(1 - rng.random()) < ratio else None
 
-    async def _written(self, query: Query, tools: Tools, rng: np.random.Generator, prefix: str, tokens: int) -> Sample:
+    async def _sampled(self, query: Query, tools: Tools, rng: np.random.Generator, prefix: str, tokens: int) -> Sample:
         seed, heat = int(rng.integers(2**31)), 1 / self.alpha
         return await tools.sample(query, prefix=prefix, skill=self.skill, temperature=heat, max_tokens=tokens, pieces=True, seed=seed)
 
-    def _places(self, state: Sample, tools: Tools) -> list[int]:
+    def _places(self, state: State, tools: Tools) -> list[int]:
         """Where it may be cut. Whether a place is one depends on what is before it alone, so both ways of a move have the same places there."""
         found, text = [0], ""
-        for place, piece in enumerate(state.pieces[:-1], 1):
-            text += piece
-            if "\ufffd" in piece:  # part of a letter: no text begins like this any more
+        for place, token in enumerate(state.tokens[:-1], 1):
+            text += token.text
+            if "\ufffd" in token.text:  # part of a letter: no text begins like this any more
                 break
             if self.cut == "token" or text.endswith(tools.style.step):
                 found.append(place)
@@ -103,20 +123,19 @@ class PowerSampling:
         return choose(candidates, "majority")
 
 
-def spliced(old: Sample, place: int, new: Sample) -> Sample:
-    """A sample with its first tokens and a new rest, as if it had been written like that."""
-    return replace(
-        new,
-        text="".join(old.pieces[:place]) + new.text,
-        prompt_tokens=old.prompt_tokens,
-        completion_tokens=place + new.completion_tokens,
-        logprobs=(*old.logprobs[:place], *new.logprobs),
-        pieces=(*old.pieces[:place], *new.pieces),
-        drawn_logprobs=(*old.drawn_logprobs[:place], *new.drawn_logprobs),
-    )
+def written(old: State, place: int, sample: Sample) -> State:
+    """The state with all from a place on written anew. The tokens before it stay the same ones, so that each is paid for once."""
+    rows = zip(sample.pieces, sample.logprobs, sample.drawn_logprobs, strict=True)
+    tokens = [
+        Sample(text=piece, prompt_tokens=0, completion_tokens=1, finish=Finish.STOP, logprobs=(own,), drawn_logprobs=(drawn,))
+        for piece, own, drawn in rows
+    ]
+    tokens[-1] = replace(tokens[-1], finish=sample.finish)
+    if not place:
+        tokens[0] = replace(tokens[0], prompt_tokens=sample.prompt_tokens)
+    return State((*old.tokens[:place], *tokens), old.beginning(place) + sample.text)
 
 
-def log_ratio(old: Sample, new: Sample, place: int, alpha: float) -> float:
+def log_ratio(old: State, new: State, place: int, alpha: float) -> float:
     """Natural log of [p(new) / p(old)]^alpha q(old) / q(new), for what follows a place."""
-    power = alpha * (fsum(new.logprobs[place:]) - fsum(old.logprobs[place:]))
-    return power + fsum(old.drawn_logprobs[place:]) - fsum(new.drawn_logprobs[place:])
+    return alpha * (new.own(place) - old.own(place)) + old.drawn(place) - new.drawn(place)

@@ -13,7 +13,7 @@ from router.ports import Spent
 from router.types import Call, Fate, Finish, Sample, Task
 from tests.workers.toy import SKILLED, Rig, Toy, a_plan, a_query, solved
 from workers.strategies import strategies
-from workers.strategies.power_sampling import log_ratio, spliced
+from workers.strategies.power_sampling import State, log_ratio, written
 
 LETTERS, LONGEST, END = "ab", 4, ""
 ALPHA = 4
@@ -120,11 +120,11 @@ def test_the_rule_leaves_the_power_as_it_is_exactly(alpha):
     states = {name: a_state([*name[:-1], END] if name.endswith(".") else list(name), 1 / alpha) for name in exact}
     flow = dict(exact)
     for old, one in states.items():
-        for place in range(len(one.pieces)):
+        for place in range(len(one.tokens)):
             for new, other in states.items():
-                if other.pieces[:place] == one.pieces[:place] and len(other.pieces) > place:
-                    proposed = exact[old] / len(one.pieces) * math.exp(sum(other.drawn_logprobs[place:]))
-                    ratio = log_ratio(one, other, place, alpha) + math.log(len(one.pieces)) - math.log(len(other.pieces))
+                if other.beginning(place) == one.beginning(place) and len(other.tokens) > place:
+                    proposed = exact[old] / len(one.tokens) * math.exp(other.drawn(place))
+                    ratio = log_ratio(one, other, place, alpha) + math.log(len(one.tokens)) - math.log(len(other.tokens))
                     flow[new] += proposed * math.exp(min(0.0, ratio))
                     flow[old] -= proposed * math.exp(min(0.0, ratio))
     assert flow == pytest.approx(exact, abs=1e-12)
@@ -166,32 +166,38 @@ async def test_with_alpha_1_the_model_is_left_as_it_is_and_what_is_as_long_is_ac
     assert [one.text for one in outcome.candidates[1:]] == [prefix + text for prefix, text in zip(proposals, written, strict=True)]
 
 
-def a_state(pieces, temperature) -> Sample:
+def a_sample(pieces, temperature, prefix="") -> Sample:
     return Sample(
         text="".join(pieces),
         prompt_tokens=7,
         completion_tokens=len(pieces),
         finish=Finish.END if END in pieces else Finish.LENGTH,
-        logprobs=tuple(logs(pieces, natural)),
+        logprobs=tuple(logs(pieces, natural, prefix)),
         pieces=tuple(pieces),
-        drawn_logprobs=tuple(logs(pieces, lambda prefix: heated(prefix, temperature))),
+        drawn_logprobs=tuple(logs(pieces, lambda text: heated(text, temperature), prefix)),
     )
+
+
+def a_state(pieces, temperature) -> State:
+    return written(State(), 0, a_sample(pieces, temperature))
 
 
 def test_the_ratio_is_that_of_powers_over_that_of_proposals():
     old, new = a_state(list("abab"), 0.25), a_state(list("abba"), 0.25)
-    powers = 4 * (sum(old.logprobs[2:]) - sum(new.logprobs[2:]))
-    assert log_ratio(new, old, 2, 4) == pytest.approx(powers + sum(new.drawn_logprobs[2:]) - sum(old.drawn_logprobs[2:]))
-    assert log_ratio(new, old, 0, 4) == pytest.approx(log_ratio(new, old, 2, 4))  # what is the same cancels
-    assert log_ratio(new, old, 2, 4) == pytest.approx(-log_ratio(old, new, 2, 4))
+    expected = 4 * (old.own(2) - new.own(2)) + new.drawn(2) - old.drawn(2)
+    assert log_ratio(new, old, 2, 4) == pytest.approx(expected)
+    assert log_ratio(new, old, 0, 4) == pytest.approx(expected)  # what is the same cancels
+    assert log_ratio(old, new, 2, 4) == pytest.approx(-expected)
 
 
-def test_a_spliced_sample_is_what_it_would_be_written_in_one():
-    old, new = a_state(list("abab"), 0.25), a_state(list("bb"), 0.25)
-    one = spliced(old, 2, new)
-    assert (one.text, one.pieces, one.completion_tokens, one.prompt_tokens) == ("abbb", tuple("abbb"), 4, 7)
-    assert one.logprobs == (*old.logprobs[:2], *new.logprobs)
-    assert one.drawn_logprobs == (*old.drawn_logprobs[:2], *new.drawn_logprobs)
+def test_a_state_keeps_its_first_tokens_and_has_a_new_rest():
+    old = a_state(list("abab"), 0.25)
+    new = written(old, 2, a_sample(["b", END], 0.25, "ab"))
+    assert (new.text, old.beginning(2)) == ("abb", "ab")
+    assert all(one is other for one, other in zip(new.tokens[:2], old.tokens, strict=False))
+    assert [token.finish for token in new.tokens] == [Finish.STOP] * 3 + [Finish.END]
+    assert new.own(0) == pytest.approx(sum(logs(["a", "b", "b", END], natural)))
+    assert new.drawn(2) == pytest.approx(sum(logs(["b", END], one_over_alpha, "ab")))
 
 
 async def test_one_chain_has_one_vote_and_keeps_the_tokens_of_its_last_state_alone():
@@ -203,6 +209,15 @@ async def test_one_chain_has_one_vote_and_keeps_the_tokens_of_its_last_state_alo
     assert outcome.usage.kept_tokens + outcome.usage.discarded_tokens == sum(spent.completion for spent in rig.toy.spends)
     assert len(rig.toy.calls) == 13
     assert voting[0].cost == pytest.approx(0.1 * len("3 1 4 1 5") + len(outcome.text) + 1)  # as if it had been written in one
+
+
+async def test_what_several_votes_share_is_kept_once():
+    rig = Rig(Toy(accuracy=0.6))
+    outcome = await rig.run(a_plan("power_sampling", cut="step", moves=12, burn=3))
+    voting = [one for one in outcome.candidates if one.fate is Fate.KEPT]
+    assert len(voting) == 10
+    assert max(one.tokens for one in voting) <= outcome.usage.kept_tokens < sum(one.tokens for one in voting)
+    assert outcome.usage.discarded_tokens >= 0
 
 
 async def test_no_moves_is_a_plain_sample():

@@ -343,7 +343,7 @@ async def test_with_an_oracle_they_find_what_sampling_does_not(name):
 
 @pytest.mark.parametrize("name", ["lookahead", "dvts", "rebase", "a_star", "mindstar", "mcts", "particle_filter", "entropic_particle_filter"])
 async def test_a_truncated_step_is_never_finished(name):
-    outcome = await Rig(Toy(accuracy=1.0)).run(a_plan(name, step_tokens=6))  # "Answer: 31415" is longer
+    outcome = await Rig(Toy(accuracy=1.0)).run(a_plan(name, step_tokens=6, last_tokens=6))  # "Answer: 31415" is longer
     assert outcome.answer is None
     assert not [one for one in outcome.candidates if one.fate is Fate.KEPT]
     assert outcome.stop_reason == "dead_end"
