@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from router.store import Store, open_redis, server_command
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no failure; pytest-timeout bounds every test
+settings.load_profile("ours")
 
 
 class RedisServer:

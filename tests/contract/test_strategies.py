@@ -17,7 +17,7 @@ from workers.strategies import strategies
 NAMES = tuple(strategies.describe())
 KNOWN = SKILLED | {"score", "steps", "run", "helper"}
 ALL = frozenset(range(1000))
-LONG = "1111111111 2222222222"  # steps of many tokens
+LONG = f"{'1' * 30} {'2' * 30}"  # steps of many tokens
 
 
 OPTIONS = {
@@ -73,10 +73,14 @@ async def test_a_budget_that_pays_for_nothing_buys_nothing(plan):
 
 
 async def test_the_deadline_cancels_every_sample_and_charges_it(plan):
-    rig = Rig(Toy(pace=0.05, accuracy=1.0))
-    started = time.monotonic()
-    outcome = await rig.run(plan, a_query(LONG, deadline=started + 0.4))
-    assert time.monotonic() - started < 0.5  # a tenth of a second for stopping
+    late = []
+    for _ in range(3):  # a busy machine may be late once
+        rig, deadline = Rig(Toy(pace=0.05, accuracy=1.0), draft=Toy(pace=0.05)), time.monotonic() + 0.4
+        outcome = await rig.run(plan, a_query(LONG, deadline=deadline))
+        late.append(time.monotonic() - deadline)
+        if late[-1] < 0.1:
+            break
+    assert min(late) < 0.1
     assert outcome.stop_reason == "deadline"
     assert rig.running == 0
     assert outcome.usage.cancelled_tokens > 0
@@ -91,9 +95,11 @@ async def test_a_deadline_already_past_buys_next_to_nothing(plan):
 
 
 async def test_cancelling_cancels_every_sample_and_charges_it(plan):
-    rig = Rig(Toy(pace=0.01, accuracy=1.0))
+    rig = Rig(Toy(pace=0.01, accuracy=1.0), draft=Toy(pace=0.01))
     task = asyncio.create_task(rig.run(plan, a_query(LONG)))
-    await asyncio.sleep(0.07)
+    async with asyncio.timeout(10):
+        while not (rig.toy.writing or rig.draft.writing):
+            await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

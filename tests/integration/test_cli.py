@@ -104,7 +104,7 @@ async def test_plugins_are_listed() -> None:
     assert code == 0
     found = json.loads(out)
     assert {"allocator", "fixed", "threshold"} <= set(found["policy"])
-    assert {"direct", "self_consistency", "best_of_n", "tree_search"} <= set(found["strategy"])
+    assert {"direct", "self_consistency", "best_of_n", "beam"} <= set(found["strategy"])
 
 
 async def test_retrain_without_a_log_says_what_to_do(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Toy:
     style: Style = field(default_factory=Style)
     calls: list[Call] = field(default_factory=list)
     spends: list[Spent] = field(default_factory=list)
-    running: int = 0
+    live: dict[int, Spent] = field(default_factory=dict)
     most: int = 0
 
     async def prepare(self) -> None: ...
@@ -48,13 +48,23 @@ class Toy:
         index = len(self.calls)
         self.calls.append(call)
         self.spends.append(spent)
-        self.running += 1
+        self.live[id(spent)] = spent
         self.most = max(self.most, self.running)
         spent.prompt = self.count(call)
         try:
             return await self._write(call, spent, index)
         finally:
-            self.running -= 1
+            del self.live[id(spent)]
+
+    @property
+    def running(self) -> int:
+        """Samples under way."""
+        return len(self.live)
+
+    @property
+    def writing(self) -> bool:
+        """Whether one under way has written something."""
+        return any(spent.completion for spent in self.live.values())
 
     async def _write(self, call: Call, spent: Spent, index: int) -> Sample:
         text, finish = "", Finish.END
