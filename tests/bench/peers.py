@@ -14,8 +14,8 @@ from router.errors import BudgetExhausted
 from router.ports import Spent
 from router.types import Budget, Call, Candidate, Finish, Outcome, Query, Task, Usage
 from workers.answers import read
+from workers.parts.vote import choose
 from workers.pool import Pool
-from workers.vote import choose
 
 
 @dataclass

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from router.ports import Backend, Spent
 from router.types import Call, Message, Sample
 from workers.backends.embedded import Embedded
-from workers.judging import TOP, chance
-from workers.programs import source
+from workers.parts.judging import TOP, chance
+from workers.parts.programs import source
 from workers.reasoner.evaluate import wilson
 from workers.reasoner.prompt import ANSWER
 from workers.reasoner.skills import Attempt, check, mark, split

@@ -14,12 +14,12 @@ from router.types import Budget, Candidate, Evidence, Message, Outcome, Plan, Qu
 from workers.answers import canonical
 from workers.backends.embedded import Embedded
 from workers.executor import LocalExecutor
+from workers.parts.vote import Rule, choose
 from workers.pool import Pool
 from workers.reasoner.train import MODELS
 from workers.reasoner.workload import Problem, problems
 from workers.verifiers.calculator import Calculator, holds
 from workers.verifiers.reward import Reward
-from workers.vote import Rule, choose
 
 SEED = 99
 SAMPLES = 16

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.searching import best_first
-from workers.steps import Path, Stepping, concluded, different, extended, valued
+from workers.parts.searching import best_first
+from workers.parts.steps import Path, Stepping, concluded, different, extended, valued
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 
 @strategies.register("a_star")

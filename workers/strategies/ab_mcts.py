@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling, missing, score_once
+from workers.parts.sampling import Sampling, missing, score_once
+from workers.parts.vote import JUDGED, Rule, choose, votes
 from workers.strategies import strategies
-from workers.vote import JUDGED, Rule, choose, votes
 
 Model = Literal["gaussian", "beta", "mixed"]
 

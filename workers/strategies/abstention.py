@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
+from workers.parts.tracing import Trace, Tracing
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing
-from workers.vote import choose, votes
 
 Over = Literal["sum", "mean", "min"]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling, in_turn, missing
+from workers.parts.sampling import Sampling, in_turn, missing
+from workers.parts.vote import certainty, choose, votes
 from workers.strategies import strategies
-from workers.vote import certainty, choose, votes
 
 Criterion = Literal["beta", "dirichlet", "entropy", "majority"]
 _THRESHOLDS: Mapping[str, float] = {"beta": 0.95, "dirichlet": 0.95, "entropy": 0.75, "majority": 0.8}

@@ -8,9 +8,9 @@ from typing import Literal
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Query, Sample, Style
+from workers.parts.tracing import Trace, Tracing, superseded
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing, superseded
-from workers.vote import choose
 
 At = Literal["steps", "tokens", "markers"]
 Rule = Literal["runs", "jump", "confidence"]

@@ -8,9 +8,9 @@ from typing import ClassVar
 from router.ports import Tools
 from router.types import Candidate, Finish, Query, Sample, Task
 from workers.answers import canonical
-from workers.sampling import Sampling
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 _QUESTION = re.compile(r"^[ \t]*Q\[(\d+)\][ \t]*:[ \t]*", re.MULTILINE)
 _ANSWER = re.compile(r"^[ \t*#>]*A\[(\d+)\][ \t*]*:[ \t*]*(\S.*?)[ \t*]*$", re.MULTILINE)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling, missing
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 _ROUNDING = 1e-9
 

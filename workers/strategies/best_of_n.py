@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling, score_once
+from workers.parts.sampling import Sampling, score_once
+from workers.parts.vote import Rule, choose
 from workers.strategies import strategies
-from workers.vote import Rule, choose
 
 
 @strategies.register("best_of_n")

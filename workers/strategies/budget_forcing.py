@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
+from workers.parts.tracing import Trace, Tracing
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing
-from workers.vote import choose
 
 
 @strategies.register("budget_forcing")

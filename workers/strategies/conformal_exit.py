@@ -7,10 +7,10 @@ from typing import Literal
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Query
-from workers.judging import chosen
+from workers.parts.judging import chosen
+from workers.parts.tracing import Trace, Tracing
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing
-from workers.vote import choose
 
 Score = Literal["verifier", "restart", "logprob"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from router.ports import Tools
 from router.types import Candidate, Query, Task
 from workers.answers import canonical
-from workers.programs import source
-from workers.sampling import Sampling, missing, score_once
+from workers.parts.programs import source
+from workers.parts.sampling import Sampling, missing, score_once
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 
 @strategies.register("cot_pot")

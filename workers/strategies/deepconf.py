@@ -11,10 +11,10 @@ import numpy as np
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Halt, Query, Sample
-from workers.confidence import Floats, sliding_means, token_confidences
-from workers.sampling import Sampling, in_turn
+from workers.parts.confidence import Floats, sliding_means, token_confidences
+from workers.parts.sampling import Sampling, in_turn
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 Measure = Literal["lowest", "bottom", "tail", "mean"]
 SCALE = 100.0  # the most that a confidence can be; ratings are shares of it, so that weights keep their proportions

@@ -11,10 +11,10 @@ import numpy as np
 
 from router.ports import Tools
 from router.types import Candidate, Fate, Query, Vector
-from workers.sampling import Sampling, remarked
+from workers.parts.sampling import Sampling, remarked
+from workers.parts.tracing import superseded
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import superseded
-from workers.vote import choose
 
 Difficulty = Literal["easy", "normal", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "normal", "hard")

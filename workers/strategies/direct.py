@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 
 @strategies.register("direct")

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import Verdict, verdict
-from workers.sampling import Sampling
+from workers.parts.judging import Verdict, verdict
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
 from workers.strategies.sequential_refinement import AGAIN
-from workers.vote import choose, votes
 
 
 @strategies.register("dser")

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.aggregates import AGGREGATES, Aggregate
-from workers.steps import Path, Stepping, grown
+from workers.parts.aggregates import AGGREGATES, Aggregate
+from workers.parts.steps import Path, Stepping, grown
+from workers.parts.vote import JUDGED, Rule, choose
 from workers.strategies import strategies
-from workers.vote import JUDGED, Rule, choose
 
 
 @strategies.register("dvts")

@@ -9,7 +9,7 @@ import numpy as np
 
 from router.ports import Tools
 from router.types import Query
-from workers.particles import Filtering, Particle, Resampling, Weights, bounded_logit, effective, softmax
+from workers.parts.particles import Filtering, Particle, Resampling, Weights, bounded_logit, effective, softmax
 from workers.strategies import strategies
 
 Schedule = Literal["ess", "entropy", "base"]

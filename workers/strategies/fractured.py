@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample, Style
-from workers.sampling import Sampling, score_once
+from workers.parts.sampling import Sampling, score_once
+from workers.parts.tracing import Trace
+from workers.parts.vote import Rule, choose
 from workers.strategies import strategies
-from workers.tracing import Trace
-from workers.vote import Rule, choose
 
 
 @strategies.register("fractured")

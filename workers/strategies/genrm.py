@@ -7,10 +7,10 @@ from typing import ClassVar, Literal, get_args
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import rate_once, verdict
-from workers.sampling import Sampling, missing
+from workers.parts.judging import rate_once, verdict
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import JUDGED, Rule, choose
 from workers.strategies import strategies
-from workers.vote import JUDGED, Rule, choose
 
 Reading = Literal["hybrid", "binary"]
 

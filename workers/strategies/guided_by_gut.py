@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.steps import Path, Stepping, extended
+from workers.parts.steps import Path, Stepping, extended
+from workers.parts.vote import Rule, choose
 from workers.strategies import strategies
-from workers.vote import Rule, choose
 
 
 @strategies.register("guided_by_gut")

@@ -7,11 +7,11 @@ from typing import Any
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import TOP, chosen, mark, verdict
-from workers.layers import Component, Design, calls, design, ranking
-from workers.sampling import Sampling
+from workers.parts.judging import TOP, chosen, mark, verdict
+from workers.parts.layers import Component, Design, calls, design, ranking
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 _DEFAULT: Sequence[Sequence[Mapping[str, Mapping[str, object]]]] = (
     ({"generate": {"n": 6}},),
@@ -41,14 +41,14 @@ class _State:
 @strategies.register("layers")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers(Sampling):
-    """Archon (Saad-Falcon et al. 2024, arXiv 2409.15254, section 3): `layers` is a list of layers of components, see `workers.layers`.
+    """Archon (Saad-Falcon et al. 2024, arXiv 2409.15254, section 3): `layers` is a list of layers of components, see `workers.parts.layers`.
 
     generate (`n`), critique (the model's check of each draft), rank (keep the `top`: `by` "score" each is marked from 0 to 9, `by` "rank" all are
     put in order in one call), fuse (`n` new drafts out of up to `shown`, with their critiques), verify (drop what the check holds to be wrong,
     unless that is everything), tests (`n` tests by the model, drafts ranked by how many they are said to pass).
 
     Components of one layer run side by side. Where several drafts are left at the end, the best-scored, else the majority, is given; the authors
-    draw one by lot. `workers.layers.searched` looks for a good design under a call budget.
+    draw one by lot. `workers.parts.layers.searched` looks for a good design under a call budget.
     """
 
     layers: Sequence[Sequence[Mapping[str, Any]]] = _DEFAULT

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.searching import beam_search
-from workers.steps import Path, Stepping, different, extended, valued
+from workers.parts.searching import beam_search
+from workers.parts.steps import Path, Stepping, different, extended, valued
+from workers.parts.vote import JUDGED, Rule, choose
 from workers.strategies import strategies
-from workers.vote import JUDGED, Rule, choose
 
 
 @strategies.register("lookahead")

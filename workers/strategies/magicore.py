@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import verdict
-from workers.sampling import Sampling, missing
+from workers.parts.judging import verdict
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
 from workers.strategies.weighted_majority import beginnings
-from workers.vote import choose, votes
 
 
 @strategies.register("magicore")

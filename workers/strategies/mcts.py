@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.steps import Path, Stepping, concluded, different, extended, valued
+from workers.parts.steps import Path, Stepping, concluded, different, extended, valued
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 Bonus = Literal["puct", "uct"]
 Final = Literal["visits", "vote"]

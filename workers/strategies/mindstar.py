@@ -7,11 +7,11 @@ from typing import ClassVar, Literal, get_args
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.particles import bounded_logit, softmax
-from workers.searching import beam_search, best_first
-from workers.steps import Path, Stepping, concluded, grown
+from workers.parts.particles import bounded_logit, softmax
+from workers.parts.searching import beam_search, best_first
+from workers.parts.steps import Path, Stepping, concluded, grown
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 Mode = Literal["beam", "levin"]
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import TOP, mark
+from workers.parts.judging import TOP, mark
+from workers.parts.tracing import Trace, Tracing
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing
-from workers.vote import choose
 
 Critic = Literal["verifier", "score", "logprob"]
 

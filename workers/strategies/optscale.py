@@ -9,10 +9,10 @@ import numpy as np
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.normal import log_between
-from workers.sampling import Sampling, missing, score_once
+from workers.parts.normal import log_between
+from workers.parts.sampling import Sampling, missing, score_once
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 _SPREADS = (0.01, 1.0)  # of sigma: scores as good as equal, and scores as good as evenly spread
 _ZOOMS = 16

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import chosen, rate_once
-from workers.sampling import Sampling, missing
+from workers.parts.judging import chosen, rate_once
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import Rule, choose
 from workers.strategies import strategies
-from workers.vote import Rule, choose
 
 
 @strategies.register("p_true")

@@ -6,10 +6,10 @@ from typing import Literal, get_args
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
 from workers.strategies.sequential_refinement import AGAIN
-from workers.vote import choose, votes
 
 Distil = Literal["summary", "vote", "random"]
 

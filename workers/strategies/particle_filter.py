@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Query
-from workers.particles import Filtering, Particle
+from workers.parts.particles import Filtering, Particle
 from workers.strategies import strategies
 
 

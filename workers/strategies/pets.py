@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.normal import log_between
-from workers.sampling import Sampling, missing
+from workers.parts.normal import log_between
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 Floats = NDArray[np.float64]
 PEEK = 4

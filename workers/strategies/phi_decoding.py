@@ -10,11 +10,11 @@ import numpy as np
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.clustering import k_means, tf_idf
-from workers.particles import Weights, softmax
-from workers.steps import Path, Stepping, extended
+from workers.parts.clustering import k_means, tf_idf
+from workers.parts.particles import Weights, softmax
+from workers.parts.steps import Path, Stepping, extended
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

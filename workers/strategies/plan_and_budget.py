@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Query
-from workers.sampling import remarked
-from workers.steps import twice
+from workers.parts.sampling import remarked
+from workers.parts.steps import twice
+from workers.parts.tracing import Trace, Tracing
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing
-from workers.vote import choose
 
 Schedule = Literal["constant", "linear", "polynomial", "exponential", "cosine"]
 _PART = re.compile(r"^[ \t]*([1-9])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)

@@ -7,11 +7,11 @@ from typing import Any
 
 from router.ports import Strategy, Tools
 from router.types import Candidate, Query
-from workers.judging import chosen, verdict
-from workers.sampling import remarked
-from workers.steps import twice
+from workers.parts.judging import chosen, verdict
+from workers.parts.sampling import remarked
+from workers.parts.steps import twice
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.vote import choose, votes
 
 _ARMS: Sequence[Mapping[str, Any]] = (
     {"strategy": "self_consistency", "options": {"n": 4, "batch": 4}},

@@ -10,9 +10,9 @@ import numpy as np
 from router.errors import BackendUnavailable
 from router.ports import Tools
 from router.types import Candidate, Finish, Query, Sample
-from workers.steps import twice
+from workers.parts.steps import twice
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 Cut = Literal["token", "step"]
 

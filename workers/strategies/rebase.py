@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.steps import Path, Stepping, extended, valued
+from workers.parts.steps import Path, Stepping, extended, valued
+from workers.parts.vote import JUDGED, Rule, choose
 from workers.strategies import strategies
-from workers.vote import JUDGED, Rule, choose
 
 
 @strategies.register("rebase")

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Query
+from workers.parts.tracing import Trace, Tracing, superseded
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import Trace, Tracing, superseded
-from workers.vote import choose
 
 
 @strategies.register("reflection_suppression")

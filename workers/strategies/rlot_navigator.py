@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import TOP, mark
-from workers.sampling import Sampling
-from workers.steps import Path, Stepping, twice
+from workers.parts.judging import TOP, mark
+from workers.parts.sampling import Sampling
+from workers.parts.steps import Path, Stepping, twice
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
 from workers.strategies.sequential_refinement import AGAIN
-from workers.vote import choose, votes
 
 ACTIONS = ("reason", "decompose", "debate", "refine", "terminate")
 ITEMS = 7  # of the self-assessment

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling, missing
+from workers.parts.sampling import Sampling, missing
+from workers.parts.vote import elect, votes
 from workers.strategies import strategies
-from workers.vote import elect, votes
 
 Floats = NDArray[np.float64]
 _LEAST, _MOST = 0.01, 1000.0  # of shapes and scales

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.confidence import token_certainty
-from workers.sampling import Sampling
+from workers.parts.confidence import token_certainty
+from workers.parts.sampling import Sampling
+from workers.parts.vote import elect, votes
 from workers.strategies import strategies
-from workers.vote import elect, votes
 
 
 @strategies.register("self_certainty")

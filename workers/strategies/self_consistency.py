@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.sampling import Sampling
+from workers.parts.sampling import Sampling
+from workers.parts.vote import certainty, choose, leads
 from workers.strategies import strategies
-from workers.vote import certainty, choose, leads
 
 
 @strategies.register("self_consistency")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import verdict
-from workers.sampling import Sampling
+from workers.parts.judging import verdict
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 AGAIN = "Check every step, and write a better solution."
 

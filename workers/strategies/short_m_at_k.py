@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Finish, Query, Sample
-from workers.sampling import Sampling
+from workers.parts.sampling import Sampling
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 
 @strategies.register("short_m_at_k")

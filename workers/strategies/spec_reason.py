@@ -7,10 +7,10 @@ from itertools import takewhile
 from router.errors import BackendUnavailable
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.judging import mark
-from workers.steps import Path, Stepping, twice
+from workers.parts.judging import mark
+from workers.parts.steps import Path, Stepping, twice
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.vote import choose
 
 
 @strategies.register("spec_reason")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import Verdict, verdict
-from workers.sampling import Sampling
+from workers.parts.judging import Verdict, verdict
+from workers.parts.sampling import Sampling
+from workers.parts.tracing import superseded
+from workers.parts.vote import choose
 from workers.strategies import strategies
-from workers.tracing import superseded
-from workers.vote import choose
 
 
 @strategies.register("thinker")

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.judging import comparison
-from workers.sampling import Sampling, missing
+from workers.parts.judging import comparison
+from workers.parts.sampling import Sampling, missing
+from workers.parts.tournament import Ratings
+from workers.parts.vote import choose, votes
 from workers.strategies import strategies
-from workers.tournament import Ratings
-from workers.vote import choose, votes
 
 
 @strategies.register("tournament")

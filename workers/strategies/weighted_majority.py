@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.aggregates import AGGREGATES, Aggregate
-from workers.confidence import token_entropy
-from workers.sampling import Sampling, missing, score_once
+from workers.parts.aggregates import AGGREGATES, Aggregate
+from workers.parts.confidence import token_entropy
+from workers.parts.sampling import Sampling, missing, score_once
+from workers.parts.vote import choose, elect, votes
 from workers.strategies import strategies
-from workers.vote import choose, elect, votes
 
 Weight = Literal["score", "probability", "entropy"]
 

@@ -19,7 +19,7 @@ class Endpoint:
 
     - "scores": `{"query": ..., "texts": [...]}`, answered by `{"scores": [...]}`;
     - "rerank": the same question, answered by `[{"index": 0, "score": ...}, ...]` (text-embeddings-inference);
-    - "pooling": `{"model": ..., "input": [...]}`, question and text joined, answered by `{"data": [{"data": [...]}]}`, the last number of each (vLLM).
+    - "pooling": `{"model": ..., "input": [...]}`, question and text joined, answered by `{"data": [{"data": [...]}]}`, the last of each (vLLM).
 
     `squash` puts any number through a sigmoid; without it the numbers must lie in [0, 1]. `steps` says whether it can judge beginnings. The key is
     read from the environment variable `api_key_env`. Each text is charged its bytes, and the question's, as tokens: the server does not tell.

@@ -9,7 +9,7 @@ from router.errors import BackendUnavailable
 from router.ports import Spent
 from router.types import Call, Query
 from workers.backends import backends
-from workers.judging import MARK, MARKS, TOP
+from workers.parts.judging import MARK, MARKS, TOP
 from workers.verifiers import verifiers
 
 Mode = Literal["pointwise", "pairwise"]

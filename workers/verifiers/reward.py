@@ -7,7 +7,7 @@ from pathlib import Path
 from router.errors import BackendUnavailable
 from router.ports import Spent
 from router.types import Call, Query
-from workers.aggregates import AGGREGATES, Aggregate
+from workers.parts.aggregates import AGGREGATES, Aggregate
 from workers.prompts import bundled
 from workers.verifiers import verifiers
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from router.ports import Sandbox, Spent
 from router.types import Query
-from workers.programs import source
+from workers.parts.programs import source
 from workers.sandbox import ProcessSandbox
 from workers.verifiers import verifiers
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from router.ports import Spent
 from router.types import Call, Finish, Query, Sample
 from tests.workers.toy import Oracle, Toy
-from workers.steps import Path
+from workers.parts.steps import Path
 
 
 @dataclass

@@ -12,16 +12,16 @@ import pytest
 from router.ports import Spent
 from router.types import Call, Fate, Finish, Sample
 from tests.workers.toy import Box, Oracle, Rig, Toy, a_plan, a_query, solved
-from workers import layers as archon
-from workers.judging import chance, verdict
-from workers.layers import calls, design, ranking, searched
-from workers.programs import source
+from workers.parts import layers as archon
+from workers.parts.judging import chance, verdict
+from workers.parts.layers import calls, design, ranking, searched
+from workers.parts.programs import source
+from workers.parts.tournament import Ratings
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.strategies.magicore import confidence, is_hard
 from workers.strategies.plangen import bound
 from workers.strategies.rlot_navigator import ACTIONS, ITEMS, allowed, values
-from workers.tournament import Ratings
 
 RIGHT, DIGITS = "31415", "3 1 4 1 5"
 

@@ -21,11 +21,11 @@ from treequest.algos.standard_mcts import StandardMCTS
 from router.types import Candidate, Finish
 from tests.workers.strategies.scripted import Table
 from tests.workers.toy import Rig, Toy, a_plan, a_query
-from workers.particles import effective, logit, resampled, softmax
+from workers.parts.particles import effective, logit, resampled, softmax
+from workers.parts.vote import choose
 from workers.strategies.ab_mcts import Attempts, Beta, Gaussian
 from workers.strategies.entropic_particle_filter import annealing, by_entropy, by_ess, by_time, normalised_entropy
 from workers.strategies.mcts import Node, Tree, uct
-from workers.vote import choose
 
 NAMES = {"gaussian": ("m", "kappa", "nu", "tau_square"), "beta": ("a", "b")}
 PRIORS = {"gaussian": Gaussian(), "beta": Beta()}

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from router.ports import Spent
 from router.types import Call, Candidate, Evidence, Fate, Finish, Sample
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
-from workers import normal
+from workers.parts import normal
+from workers.parts.vote import certainty
 from workers.strategies import strategies
 from workers.strategies.adaptive_consistency import AdaptiveConsistency, leadership, relative_entropy
 from workers.strategies.best_of_majority import BestOfMajority
@@ -23,7 +24,6 @@ from workers.strategies.pets import PATTERNS, PETS, Bucket, allocate, fit, fit_c
 from workers.strategies.rpc import RPC, improbable, membership
 from workers.strategies.rpc import fit as fit_mixture
 from workers.strategies.weighted_majority import beginnings
-from workers.vote import certainty
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from router.types import Fate, Finish, Price
 from tests.workers.strategies.scripted import Reciter, a_path, a_sample
 from tests.workers.toy import Rig, Toy, a_plan, a_query
-from workers.clustering import k_means, tf_idf
+from workers.parts.clustering import k_means, tf_idf
 from workers.strategies import strategies
 from workers.strategies.phi_decoding import clustered, drawn, final, mean_logprob, promise, pruned
 from workers.strategies.spec_reason import repeated

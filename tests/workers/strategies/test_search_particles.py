@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from router.types import Fate
 from tests.workers.strategies.scripted import Reciter, Table, a_path
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
-from workers.particles import Particle, bounded_logit, effective, logit, resampled, softmax
+from workers.parts.particles import Particle, bounded_logit, effective, logit, resampled, softmax
 from workers.strategies import strategies
 from workers.strategies.entropic_particle_filter import annealing, by_entropy, by_ess, by_time, normalised_entropy
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from router.types import Fate
 from tests.workers.strategies.scripted import Reciter, Table, a_path
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query
-from workers.searching import best_first
+from workers.parts.searching import best_first
 from workers.strategies import strategies
 from workers.strategies.a_star import cost
 from workers.strategies.dvts import leaders

@@ -14,7 +14,7 @@ from router.ports import Spent
 from router.types import Call, Candidate, Evidence, Fate, Finish, Message, Sample, Style, Task
 from tests.workers.strategies.scripted import a_path
 from tests.workers.toy import Rig, Toy, a_plan, a_query
-from workers.confidence import sliding_means, token_certainty, token_confidences, token_entropy
+from workers.parts.confidence import sliding_means, token_certainty, token_confidences, token_entropy
 from workers.strategies import strategies
 from workers.strategies.batch_prompting import answers_in, questions_in
 from workers.strategies.deepconf import SCALE, DeepConf, bar, confident, consensus, trace_confidence

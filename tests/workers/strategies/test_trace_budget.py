@@ -10,7 +10,7 @@ import pytest
 from router.ports import Spent
 from router.types import Call, Evidence, Fate, Finish, Message, Sample
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query, solved
-from workers.sampling import remarked
+from workers.parts.sampling import remarked
 from workers.strategies import strategies
 from workers.strategies.difficulty_modes import labelled, probed
 from workers.strategies.iterative_deepening import marks

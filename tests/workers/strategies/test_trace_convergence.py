@@ -11,10 +11,10 @@ from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
 from router.types import Call, Fate, Finish, Sample, Style
 from tests.workers.toy import Oracle, Rig, Toy, a_plan, a_query, solved
+from workers.parts.tracing import Trace
 from workers.strategies import strategies
 from workers.strategies.answer_convergence import jumped, p_value, run_lengths, t_tail
 from workers.strategies.conformal_exit import bounds, quantile
-from workers.tracing import Trace
 
 LONG = " ".join("31415926535897932384626433832795")
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from router.ports import Tools
-from workers.steps import Path
+from workers.parts.steps import Path
 
 Grow = Callable[[Sequence[Path]], Awaitable[list[Path]]]  # paths, each as often as it is to be tried, to their different successors with values
 

@@ -6,8 +6,8 @@ from typing import Any
 from router.errors import InvalidQuery
 from router.ports import Tools
 from router.types import Finish, Query, Sample, Style
-from workers.sampling import Sampling
-from workers.steps import twice
+from workers.parts.sampling import Sampling
+from workers.parts.steps import twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

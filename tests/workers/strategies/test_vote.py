@@ -6,7 +6,7 @@ from math import prod
 import pytest
 
 from router.types import Candidate, Finish
-from workers.vote import certainty, choose, leads
+from workers.parts.vote import certainty, choose, leads
 
 
 def candidate(answer, score=None, logprob=-1.0, text=None):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from router.ports import Tools
 from router.types import Candidate, Query
-from workers.steps import Path, Stepping, valued
-from workers.vote import Rule, choose, votes
+from workers.parts.steps import Path, Stepping, valued
+from workers.parts.vote import Rule, choose, votes
 
 Weights = NDArray[np.float64]
 Resampling = Literal["multinomial", "systematic", "stratified"]

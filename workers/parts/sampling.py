@@ -7,7 +7,7 @@ from typing import Any
 
 from router.ports import Tools
 from router.types import Query, Sample
-from workers.vote import votes
+from workers.parts.vote import votes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from router.ports import Tools
 from router.types import Candidate, Query, Sample
-from workers.vote import votes
+from workers.parts.vote import votes
 
 _VERDICT = re.compile(r"verdict\s*:\s*\**\s*(yes|no)\b", re.IGNORECASE)
 MARK = re.compile(r"\d")

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from router.errors import BackendUnavailable
 from router.ports import Tools
 from router.types import Finish, Query, Sample
-from workers.aggregates import AGGREGATES, Aggregate
+from workers.parts.aggregates import AGGREGATES, Aggregate
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""What strategies are made of: drawing, stepping, judging, voting, and the arithmetic behind them. No plug-ins here."""
