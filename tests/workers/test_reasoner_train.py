@@ -11,12 +11,13 @@ from workers.reasoner import train
 from workers.reasoner.model import Llama, load_model
 from workers.reasoner.prompt import BAD, END, GOOD, completion, prompt
 from workers.reasoner.reward import _pad, judge
-from workers.reasoner.skills import examples
+from workers.reasoner.skills import Attempt, examples
 from workers.reasoner.tokenizer import load_tokenizer
-from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Batch, Recipe, batches, fit, next_token_loss, rate_at
+from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, Batch, Recipe, Stage, batches, fit, grow, next_token_loss, rate_at
 from workers.reasoner.workload import Problem, problems, split_of
 
-TINY = Recipe(hidden=32, layers=1, heads=2, shares={"solve": 1}, steps=30, rate=4e-3, seed=5)
+TINY = Stage(layers=1, shares={"solve": 1}, steps=30, rate=4e-3)
+RECIPE = Recipe(hidden=32, heads=2, seed=5, stages=(TINY,))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +45,7 @@ def lessons(tokenizer, seed, skill="solve"):
 
 def a_model(tokenizer, seed=1):
     torch.manual_seed(seed)
-    return Llama(TINY.shape(tokenizer.get_vocab_size()))
+    return Llama(RECIPE.shape(tokenizer.get_vocab_size()))
 
 
 def cut(whole):
@@ -55,7 +56,7 @@ def cut(whole):
 def test_only_completions_are_learned(tokenizer, some):
     end = tokenizer.token_to_id(END)
     for batch in some[:5]:
-        for tokens, learned in zip(batch.tokens.tolist(), (batch.weights > 0).tolist(), strict=True):
+        for tokens, learned in zip(batch.tokens.tolist(), (batch.weights >= 1).tolist(), strict=True):
             start = learned.index(True) + 1
             stop = len(learned) - learned[::-1].index(True)
             assert all(learned[start - 1 : stop])
@@ -85,7 +86,7 @@ def test_a_direct_answer_has_no_steps(tokenizer):
 
 def test_a_short_completion_counts_as_if_it_were_a_dozen_tokens(tokenizer):
     batch = next(lessons(tokenizer, 1, "score"))
-    assert set(batch.weights.unique().tolist()) == {0.0, 6.0}  # a digit and the end
+    assert {one for one in batch.weights.unique().tolist() if one >= 1} == {6.0}  # a digit and the end
     long = next(lessons(tokenizer, 1, "solve"))
     assert all(row.sum() >= 12 - 1e-3 for row in long.weights)
 
@@ -115,7 +116,7 @@ class Interrupted(Exception):
 
 def test_a_resumed_training_gives_the_same_weights(tokenizer, some, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "_CHECKPOINT_STEPS", 4)
-    recipe, small = replace(TINY, steps=12), cut(some[:12])
+    stage, small = replace(TINY, steps=12), cut(some[:12])
     seen = []
 
     def loss(model, batch):
@@ -126,7 +127,7 @@ def test_a_resumed_training_gives_the_same_weights(tokenizer, some, tmp_path, mo
 
     def run(name, seed=1):
         model = a_model(tokenizer, seed)
-        fit(model, lambda done: iter(small[done:]), loss, recipe, checkpoint=tmp_path / name, label=name)
+        fit(model, lambda done: iter(small[done:]), loss, stage, checkpoint=tmp_path / name, label=name)
         return model
 
     with pytest.raises(Interrupted):
@@ -140,11 +141,11 @@ def test_a_resumed_training_gives_the_same_weights(tokenizer, some, tmp_path, mo
 
 
 def test_a_finished_training_is_not_done_again(tokenizer, some, tmp_path):
-    recipe = replace(TINY, steps=2)
+    stage = replace(TINY, steps=2)
     first = a_model(tokenizer)
-    fit(first, lambda done: iter(cut(some)[done:]), next_token_loss, recipe, checkpoint=tmp_path / "t.pt", label="t")
+    fit(first, lambda done: iter(cut(some)[done:]), next_token_loss, stage, checkpoint=tmp_path / "t.pt", label="t")
     second = a_model(tokenizer, seed=2)
-    fit(second, lambda done: iter(()), next_token_loss, recipe, checkpoint=tmp_path / "t.pt", label="t")
+    fit(second, lambda done: iter(()), next_token_loss, stage, checkpoint=tmp_path / "t.pt", label="t")
     assert all(torch.equal(one, other) for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
 
 
@@ -153,6 +154,27 @@ def test_the_data_is_the_same_for_a_seed(tokenizer, some):
     other = list(itertools.islice(lessons(tokenizer, 6), 3))
     assert all(torch.equal(one.tokens, two.tokens) for one, two in zip(some, again, strict=False))
     assert not all(torch.equal(one.tokens, two.tokens) for one, two in zip(some, other, strict=False))
+
+
+def test_a_deeper_model_begins_as_the_same_one_and_learns_in_its_new_layers(tokenizer, some):
+    model = a_model(tokenizer)
+    deeper = grow(model, RECIPE.shape(tokenizer.get_vocab_size(), 3))
+    tokens = some[0].tokens[:4]
+    assert torch.equal(model(tokens), deeper(tokens))
+    next_token_loss(deeper, cut(some[:1])[0]).backward()
+    assert deeper.model.layers[2].mlp.down_proj.weight.grad.abs().max() > 0
+
+
+def test_right_lines_of_drafts_are_predicted_too_and_wrong_ones_are_not(tokenizer):
+    attempts = [Attempt(SUM, ("3 + 4 = 7\n7 - 2 = 4\nAnswer: 4",))]
+    found = set()
+    for batch in itertools.islice(batches(tokenizer, examples({"verify": 1}, attempts, 3), 3), 2):
+        for tokens, weights in zip(batch.tokens.tolist(), batch.weights.tolist(), strict=True):
+            if "State it" in tokenizer.decode(tokens):
+                read = [token for token, weight in zip(tokens[1:], weights, strict=True) if 0 < weight < 1]
+                found.add(tokenizer.decode(read))
+    assert " 3 + 4 = 7\n" in found
+    assert all("4\nAnswer: 4" not in one for one in found)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():

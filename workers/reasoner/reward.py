@@ -7,7 +7,7 @@ other models can serve it too. Labels are exact: the worked steps of a problem a
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,10 +20,11 @@ from workers.reasoner.prompt import ANSWER, BAD, END, GOOD, completion, prompt
 from workers.reasoner.rollouts import attempts_of
 from workers.reasoner.skills import Attempt, corrupt
 from workers.reasoner.tokenizer import load_tokenizer, token_id
-from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, ROLLOUTS, Recipe, drafts, fit, mixed_precision
+from workers.reasoner.train import BATCH_TOKENS, MODELS, RECIPES, ROLLOUTS, Stage, drafts, fit, mixed_precision
 from workers.reasoner.workload import Problem, problems
 
-RECIPE: Recipe = replace(RECIPES["large"], steps=2_500, rate=1e-3, seed=4)
+SEED = 4
+STAGE = Stage(layers=RECIPES["large"].stages[-1].layers, shares={}, steps=1_600, rate=1e-3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def make_reward_model(build: Path) -> None:
         return F.cross_entropy(logits.float(), labels.long())
 
     def stream(done: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        return itertools.islice(judged_batches(tokenizer, attempts, RECIPE.seed), done, None)
+        return itertools.islice(judged_batches(tokenizer, attempts, SEED), done, None)
 
-    fit(model, stream, loss, RECIPE, checkpoint=build / "prm.pt", label="prm")
+    fit(model, stream, loss, STAGE, checkpoint=build / "prm.pt", label="prm")
     save_model(model, MODELS / "prm", token_id(tokenizer, END))
     tokenizer.save(str(MODELS / "prm" / "tokenizer.json"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.reasoner.prompt import ANSWER, Skill, completion, prompt
-from workers.reasoner.workload import Problem, problems
+from workers.reasoner.workload import FAMILIES, Problem, problems
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 _OPERATION = re.compile(r"(-?\d+) ([-+*/]) (-?\d+)")
@@ -28,10 +28,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the model is given, and what it is to write."""
+    """What the model is given, and what it is to write.
+
+    `read` are places in the prompt, (start, end) in letters, that it is to predict too: lines of drafts that are right. Only who knows what comes
+    next in a line can tell that something else stands there.
+    """
 
     prompt: str
     completion: str
+    read: tuple[tuple[int, int], ...] = ()
 
 
 def right_lines(problem: Problem, text: str) -> tuple[int, int]:
@@ -96,40 +101,41 @@ def _misread(number: str, dice: random.Random) -> str:
 def verify(attempt: Attempt, dice: random.Random) -> Example:
     """Is this solution right?"""
     text = _draft(attempt, dice)
-    return Example(prompt("verify", attempt.problem.question, text), check(attempt.problem, text))
+    return _about("verify", attempt.problem, (text,), check(attempt.problem, text))
 
 
 def score(attempt: Attempt, dice: random.Random) -> Example:
     """How good is this solution, or this beginning of one, from 0 to 9?"""
     text = _beginning(_draft(attempt, dice), dice) if dice.random() < 0.7 else _draft(attempt, dice)
-    return Example(prompt("score", attempt.problem.question, text), str(mark(attempt.problem, text)))
+    return _about("score", attempt.problem, (text,), str(mark(attempt.problem, text)))
 
 
 def judge(attempt: Attempt, dice: random.Random) -> Example:
     """Which of two solutions is better?"""
-    first, second = _draft(attempt, dice), _draft(attempt, dice)
+    wrong = dice.random() < 0.5
+    first, second = _draft(attempt, dice, wrong=wrong), _draft(attempt, dice, wrong=not wrong if dice.random() < 0.7 else None)
     one, two = mark(attempt.problem, first), mark(attempt.problem, second)
     better = "A" if one > two else "B" if two > one else "="
-    return Example(prompt("judge", attempt.problem.question, first, second), f"{one} {two}\nBetter: {better}")
+    return _about("judge", attempt.problem, (first, second), f"{one} {two}\nBetter: {better}")
 
 
 def refine(attempt: Attempt, dice: random.Random) -> Example:
     """Write the solution again, given what is wrong with it; the feedback is sometimes mistaken."""
     text = _draft(attempt, dice)
     feedback = check(attempt.problem, text if dice.random() < 0.85 else _draft(attempt, dice))
-    return Example(prompt("refine", attempt.problem.question, text, feedback), _solution(attempt.problem))
+    return _about("refine", attempt.problem, (text, feedback), _solution(attempt.problem))
 
 
 def summarise(attempt: Attempt, dice: random.Random) -> Example:
     """One solution out of two to four drafts."""
     drafts = [_draft(attempt, dice) for _ in range(dice.randint(2, 4))]
-    return Example(prompt("summarise", attempt.problem.question, *drafts), _solution(attempt.problem))
+    return _about("summarise", attempt.problem, tuple(drafts), _solution(attempt.problem))
 
 
 def restart(attempt: Attempt, dice: random.Random) -> Example:
     """Would starting over help?"""
     text = _beginning(_draft(attempt, dice), dice)
-    return Example(prompt("restart", attempt.problem.question, text), "No" if mark(attempt.problem, text) == TOP else "Yes")
+    return _about("restart", attempt.problem, (text,), "No" if mark(attempt.problem, text) == TOP else "Yes")
 
 
 def true(attempt: Attempt, dice: random.Random) -> Example:
@@ -182,7 +188,7 @@ _SAMPLED: frozenset[Skill] = frozenset({"know"})  # skills that are about the re
 
 def examples(shares: Mapping[Skill, float], attempts: Sequence[Attempt], seed: int) -> Iterator[Example]:
     """An endless stream, each skill as often as its share says; drafts are sampled ones half the time, where there are any."""
-    dice, fresh = random.Random(seed), problems("train", seed)
+    dice, fresh = random.Random(seed), problems("train", seed, families=(*FAMILIES, "chain_sum", "ordering"))  # the hardest to learn, twice
     skills, weights = list(shares), list(shares.values())
     while True:
         skill = dice.choices(skills, weights)[0]
@@ -190,15 +196,31 @@ def examples(shares: Mapping[Skill, float], attempts: Sequence[Attempt], seed: i
         yield TEACH[skill](dice.choice(attempts) if sampled else Attempt(next(fresh), ()), dice)
 
 
+def _about(skill: Skill, problem: Problem, texts: tuple[str, ...], written: str) -> Example:
+    """An example about drafts; their right lines are to be predicted where they are read."""
+    given, read = prompt(skill, problem.question, *texts), list[tuple[int, int]]()
+    start = len(prompt(skill, problem.question))
+    for text in texts:
+        right, _ = right_lines(problem, text)
+        for number, line in enumerate(text.splitlines(), 1):
+            end = given.index("\n", start) + 1
+            if number <= right:
+                read.append((end - len(line) - 2, end))
+            start = end
+    return Example(given, written, tuple(read))
+
+
 def _solution(problem: Problem) -> str:
     return completion("solve", problem.steps, problem.answer)
 
 
-def _draft(attempt: Attempt, dice: random.Random) -> str:
-    """A sampled solution, else the known one or a mistaken one."""
-    if attempt.texts and dice.random() < 0.8:
-        return dice.choice(attempt.texts)
-    return _solution(attempt.problem) if dice.random() < 0.5 else corrupt(attempt.problem, dice)
+def _draft(attempt: Attempt, dice: random.Random, *, wrong: bool | None = None) -> str:
+    """A solution, wrong half the time if not told: a sampled one where there is one of the kind, else the known one or a mistaken one."""
+    wrong = dice.random() < 0.5 if wrong is None else wrong
+    fitting = [text for text in attempt.texts if (mark(attempt.problem, text) < TOP) == wrong]
+    if fitting and dice.random() < 0.8:
+        return dice.choice(fitting)
+    return corrupt(attempt.problem, dice) if wrong else _solution(attempt.problem)
 
 
 def _beginning(text: str, dice: random.Random) -> str:

@@ -6,6 +6,7 @@
 import itertools
 import math
 import random
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from workers.reasoner.model import Llama, Shape, save_model
+from workers.reasoner.model import Layer, Llama, Shape, save_model
 from workers.reasoner.prompt import END, Skill
 from workers.reasoner.rollouts import attempts_of
 from workers.reasoner.skills import Attempt, Example, examples
@@ -31,30 +32,42 @@ _CHECKPOINT_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How one model is made: its sizes, the skills it learns and in what shares, and how long."""
+class Stage:
+    """A part of a training: how deep the model is in it, the skills it learns and in what shares, and how long."""
 
-    hidden: int
     layers: int
-    heads: int
     shares: Mapping[Skill, float]
     steps: int
     rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one model is made: its sizes, and the stages of its training."""
+
+    hidden: int
+    heads: int
+    stages: tuple[Stage, ...]
     seed: int
 
-    def shape(self, vocabulary: int) -> Shape:
-        """The Llama sizes of this recipe."""
+    def shape(self, vocabulary: int, layers: int | None = None) -> Shape:
+        """The Llama sizes of this recipe, in the end or at another depth."""
         inner = 32 * math.ceil(self.hidden * 8 / 3 / 32)
         return Shape(
             vocab_size=vocabulary,
             hidden_size=self.hidden,
             intermediate_size=inner,
-            num_hidden_layers=self.layers,
+            num_hidden_layers=layers or self.stages[-1].layers,
             num_attention_heads=self.heads,
         )
 
+    @property
+    def shares(self) -> Mapping[Skill, float]:
+        """The skills of the last stage."""
+        return self.stages[-1].shares
 
-_ALL_SKILLS: Mapping[Skill, float] = {
+
+_SOLVING: Mapping[Skill, float] = {
     "solve": 55,
     "verify": 7,
     "score": 6,
@@ -68,13 +81,23 @@ _ALL_SKILLS: Mapping[Skill, float] = {
     "know": 1.5,
     "direct": 1,
 }
+_JUDGING: Mapping[Skill, float] = {**_SOLVING, "solve": 42, "verify": 14, "score": 10, "judge": 10, "restart": 5, "program": 3, "true": 2, "know": 2}
 RECIPES = {
-    "nano": Recipe(hidden=128, layers=4, heads=2, shares={"direct": 1}, steps=3_000, rate=4e-3, seed=1),
-    "small": Recipe(hidden=128, layers=4, heads=2, shares={"solve": 1}, steps=2_600, rate=4e-3, seed=2),
-    "large": Recipe(hidden=256, layers=6, heads=4, shares=_ALL_SKILLS, steps=6_500, rate=2.5e-3, seed=3),
+    "nano": Recipe(hidden=128, heads=2, seed=1, stages=(Stage(layers=4, shares={"direct": 1}, steps=3_000, rate=4e-3),)),
+    "small": Recipe(hidden=128, heads=2, seed=2, stages=(Stage(layers=4, shares={"solve": 1}, steps=2_600, rate=4e-3),)),
+    # It first learns to solve, and then, two layers deeper, to judge: a mistake shows where what is expected meets what stands there, and what is
+    # expected is known in the last layer only. The `large` in the repository had 6,500 steps of the first stage, and without the twice as frequent
+    # families.
+    "large": Recipe(
+        hidden=256,
+        heads=4,
+        seed=3,
+        stages=(Stage(layers=6, shares=_SOLVING, steps=4_000, rate=2.5e-3), Stage(layers=8, shares=_JUDGING, steps=2_800, rate=1.5e-3)),
+    ),
 }
 ROLLOUTS = 12_000  # problems that `small` is sampled on
 _SHORT = 12  # tokens: a shorter completion counts as if it had so many
+_READ = 0.3  # weight of a token that is only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +116,23 @@ def batches(tokenizer: Tokenizer, stream: Iterator[Example], seed: int) -> Itera
         chunk = list(itertools.islice(stream, 2048))
         heads = tokenizer.encode_batch([one.prompt for one in chunk])
         tails = tokenizer.encode_batch([one.completion for one in chunk])
-        rows = ((head.ids, [*tail.ids, end]) for head, tail in zip(heads, tails, strict=True))
+        read = [_read(one.read, head.offsets) for one, head in zip(chunk, heads, strict=True)]
+        rows = ((head.ids, [*tail.ids, end], places) for head, tail, places in zip(heads, tails, read, strict=True))
         grouped = list(_group(sorted((row for row in rows if _length(row) <= LONGEST), key=_length)))
         shuffle.shuffle(grouped)
         for group in grouped:
             yield _pad(group, end)
 
 
-Row = tuple[list[int], list[int]]
+Row = tuple[list[int], list[int], list[int]]
+"""Prompt, completion, and the places in the prompt that are to be predicted."""
+
+
+def _read(spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Places of the tokens that lie within the spans."""
+    starts = [start for start, _ in spans]
+    places = (bisect(starts, begin) - 1 for begin, _ in offsets)
+    return [token for token, (place, (_, end)) in enumerate(zip(places, offsets, strict=True)) if place >= 0 and end <= spans[place][1]]
 
 
 def _length(row: Row) -> int:
@@ -121,8 +153,9 @@ def _pad(rows: list[Row], end: int) -> Batch:
     length = max(map(_length, rows))
     tokens = torch.full((len(rows), length), end)
     weights = torch.zeros((len(rows), length - 1))
-    for index, (head, tail) in enumerate(rows):
+    for index, (head, tail, read) in enumerate(rows):
         tokens[index, : len(head) + len(tail)] = torch.tensor(head + tail)
+        weights[index, [place - 1 for place in read]] = _READ
         weights[index, len(head) - 1 : len(head) + len(tail) - 1] = max(1.0, _SHORT / len(tail))
     return Batch(tokens, weights)
 
@@ -166,10 +199,10 @@ B = TypeVar("B")
 
 
 def fit(
-    model: Llama, stream: Callable[[int], Iterator[B]], loss_of: Callable[[Llama, B], Tensor], recipe: Recipe, *, checkpoint: Path, label: str
+    model: Llama, stream: Callable[[int], Iterator[B]], loss_of: Callable[[Llama, B], Tensor], stage: Stage, *, checkpoint: Path, label: str
 ) -> None:
     """Train in place on `stream(steps already done)`, resuming from `checkpoint` if it is there."""
-    optimizers = optimizers_of(model, recipe.rate)
+    optimizers = optimizers_of(model, stage.rate)
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -179,7 +212,7 @@ def fit(
         start = state["step"]
     model.train()
     data = stream(start)
-    progress = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, desc=label, unit="batch", mininterval=2)
+    progress = tqdm(range(start, stage.steps), initial=start, total=stage.steps, desc=label, unit="batch", mininterval=2)
     mean = float("nan")
     for step in progress:
         loss = loss_of(model, next(data))
@@ -188,11 +221,11 @@ def fit(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * rate_at(step, recipe.steps)
+                group["lr"] = stage.rate * rate_at(step, stage.steps)
             optimizer.step()
         mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
         progress.set_postfix(loss=f"{mean:.4f}", refresh=False)
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == recipe.steps:
+        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == stage.steps:
             _save_checkpoint(checkpoint, model, optimizers, step + 1)
     model.eval()
 
@@ -204,10 +237,21 @@ def _save_checkpoint(path: Path, model: Llama, optimizers: list[torch.optim.Opti
     partial.replace(path)
 
 
+def grow(model: Llama, shape: Shape) -> Llama:
+    """The model with more layers on top that change nothing yet: what they would add is zero (LLaMA Pro, arXiv 2401.02415)."""
+    grown = Llama(shape)
+    grown.load_state_dict(model.state_dict(), strict=False)
+    for layer in list(grown.model.layers)[len(model.model.layers) :]:
+        assert isinstance(layer, Layer)
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    return grown
+
+
 def make_tokenizer(path: Path) -> Tokenizer:
     """Load the shared tokenizer, or learn it from training text."""
     if not path.exists():
-        texts = [f"{one.prompt}{one.completion}" for one in itertools.islice(examples({**_ALL_SKILLS, "know": 0}, (), 0), 30_000)]
+        texts = [f"{one.prompt}{one.completion}" for one in itertools.islice(examples({**_SOLVING, "know": 0}, (), 0), 30_000)]
         path.parent.mkdir(parents=True, exist_ok=True)
         train_tokenizer(texts, VOCABULARY).save(str(path))
     return load_tokenizer(path.parent)
@@ -222,13 +266,18 @@ def make_reasoner(name: str, build: Path) -> None:
     """Train one reasoner and write it, with its tokenizer, to `models/<name>`."""
     recipe = RECIPES[name]
     tokenizer = make_tokenizer(build / "tokenizer.json")
+    vocabulary = tokenizer.get_vocab_size()
     attempts: Sequence[Attempt] = drafts(build) if "verify" in recipe.shares else ()
     torch.manual_seed(recipe.seed)
-    model = Llama(recipe.shape(tokenizer.get_vocab_size()))
+    model = Llama(recipe.shape(vocabulary, recipe.stages[0].layers))
+    for number, stage in enumerate(recipe.stages):
+        seed = recipe.seed + 100 * number
 
-    def stream(done: int) -> Iterator[Batch]:
-        return itertools.islice(batches(tokenizer, examples(recipe.shares, attempts, recipe.seed), recipe.seed), done, None)
+        def stream(done: int, stage: Stage = stage, seed: int = seed) -> Iterator[Batch]:
+            return itertools.islice(batches(tokenizer, examples(stage.shares, attempts, seed), seed), done, None)
 
-    fit(model, stream, next_token_loss, recipe, checkpoint=build / f"{name}.pt", label=name)
+        model = grow(model, recipe.shape(vocabulary, stage.layers))
+        label = f"{name}, stage {number + 1} of {len(recipe.stages)}"
+        fit(model, stream, next_token_loss, stage, checkpoint=build / f"{name}-{number}.pt", label=label)
     save_model(model, MODELS / name, token_id(tokenizer, END), tuple(recipe.shares))
     tokenizer.save(str(MODELS / name / "tokenizer.json"))
