@@ -9,7 +9,10 @@ import numpy as np
 
 from router.exam import draw
 from router.pipeline import Pipeline
-from router.types import Evidence, Message, Query, Task
+from router.ports import Spent
+from router.types import Budget, Call, Evidence, Finish, Message, Plan, Price, Query, Sample, Style, Task
+from tests.workers.toy import Bill
+from workers.executor import LocalExecutor, Pool
 
 TIMES = 400
 
@@ -32,6 +35,32 @@ async def awaited(one: Callable[[Query], Awaitable[object]], queries: Iterable[Q
         await one(query)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken) * 1e6
+
+
+class Instant:
+    """A backend that answers at once, so that what is left is the executor's own."""
+
+    capabilities: frozenset[str] = frozenset()
+    style = Style()
+
+    def count(self, call: Call) -> int:
+        return 10
+
+    async def sample(self, call: Call, spent: Spent) -> Sample:
+        spent.prompt, spent.completion = 10, 5
+        return Sample(text="Answer: 5", prompt_tokens=10, completion_tokens=5, finish=Finish.END, logprobs=(-0.1,) * 5)
+
+
+async def per_sample(batch: int, samples: int = 64) -> float:
+    """Median microseconds that executing a strategy adds to each sample, so many of them at a time."""
+    executor = LocalExecutor(pools={"instant": Pool(backend=Instant())})
+    plan = Plan(id="v", pool="instant", strategy="self_consistency", options={"n": samples, "tau": 1.0, "batch": batch}, price=Price(completion=1.0))
+    query = Query(id="q", messages=(Message(content="2 + 3?"),), task=Task.MATH, seed=1)
+
+    async def run(one: Query) -> object:
+        return await executor.execute(one, plan, Evidence(), Budget(tokens=10**6, cost=10**6), Bill())
+
+    return await awaited(run, [query] * 40) / samples
 
 
 async def stages(pipeline: Pipeline) -> dict[str, float]:
@@ -64,4 +93,5 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     found["ledger: hold + settle"] = await awaited(hold, queries)
     found["journal: one row on disk"] = await awaited(write, queries)
     found["all of PlanQuery but gRPC"] = await awaited(pipeline.plan, queries)
+    found["worker: executing a strategy, per sample"] = await per_sample(16)
     return found

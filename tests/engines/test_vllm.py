@@ -113,16 +113,20 @@ def server(tmp_path_factory):
 @asynccontextmanager
 async def client(url, **options):
     backend = backends.build("openai", {"base_url": url, "model": "small", **options})
-    await backend.prepare()
-    yield backend
-    await backend.close()
+    try:
+        await backend.prepare()
+        yield backend
+    finally:
+        await backend.close()
 
 
 @asynccontextmanager
 async def embedded(name):
     backend = backends.build("embedded", {"directory": MODELS / name})
-    yield backend
-    await backend.close()
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 def test_the_engine_conforms_like_every_backend():
@@ -164,7 +168,8 @@ async def test_all_backends_agree_on_greedy_output(server, worker):
 async def test_a_cancelled_sample_is_aborted_in_the_engine(server):
     async with client(server) as backend:
         spent = Spent()
-        task = asyncio.create_task(backend.sample(Call(messages=(Message(content=PAPER[0].question),), temperature=2.0, max_tokens=900), spent))
+        endless = Call(messages=(Message(content=PAPER[0].question),), temperature=9.0, max_tokens=900, seed=1)  # so hot that it hardly ever ends
+        task = asyncio.create_task(backend.sample(endless, spent))
         while spent.completion < 3:
             await asyncio.sleep(0.002)
         task.cancel()
