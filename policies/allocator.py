@@ -56,13 +56,15 @@ class Allocator:
 
 def onward_value(onward: Onward, fresh: Sequence[int], success: Array, cost: Array, worth: float) -> Array:
     """The look-ahead term of every plan in `fresh`, shape (plans,), micro-dollars, never negative."""
-    odds = np.log(np.clip(success, 1e-6, 1 - 1e-6)) - np.log1p(-np.clip(success, 1e-6, 1 - 1e-6))
+    right = np.minimum(np.maximum(success, 1e-6), 1 - 1e-6)
+    odds = np.log(right / (1 - right))
     doubt = 1 / (1 + np.exp(odds[:, None, None] + onward.ratios[fresh]))  # 1 - belief afterwards: (plans, wrong/right, quantiles)
-    net = worth * doubt[..., None] * onward.rescue[fresh][:, None, None, fresh] - cost
-    every = np.arange(len(fresh))
-    net[every, :, :, every] = 0.0  # the same plan is not bought twice
-    gain = np.maximum(net.max(axis=-1), 0.0).mean(axis=-1)
-    out: Array = (1 - success) * gain[:, 0] + success * gain[:, 1]
+    rescue = onward.rescue[fresh][:, fresh]
+    np.fill_diagonal(rescue, 0.0)  # the same plan is not bought twice
+    net = doubt[..., None] * (worth * rescue)[:, None, None] - cost
+    gain = np.maximum.reduce(net, axis=-1, initial=0.0)
+    wrong, hit = np.add.reduce(gain, axis=-1).T / gain.shape[-1]
+    out: Array = wrong + success * (hit - wrong)
     return out
 
 

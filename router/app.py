@@ -89,7 +89,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(_reloading(settings, pipeline))
         facade = RouterService(pipeline, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
-        server = Server(facade, settings.server.address, telemetry.called)
+        server = Server(facade, settings.server.address, telemetry)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"

@@ -7,7 +7,7 @@ call ends.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import grpc
@@ -16,28 +16,25 @@ import structlog
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 
 from router.errors import RouterError
 from router.status import refusal, status_of
+from router.telemetry import Telemetry
 
 Context = grpc.aio.ServicerContext[Message, Message]
-Observe = Callable[[str, str, float], None]
-"""Is told method, status code and seconds of every call."""
-
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 _FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})  # those that are the server's
-_tracer = trace.get_tracer("rheostat")
 _log = structlog.get_logger("rheostat.access")
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Surrounds every call of the package `rheostat`, unary or answered by a stream; `observe` feeds the duration histogram."""
+    """Surrounds every call of the package `rheostat`, unary or answered by a stream."""
 
-    def __init__(self, observe: Observe) -> None:
-        self._observe = observe
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
 
     async def intercept_service(
         self,
@@ -71,7 +68,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _observed(self, method: str, context: Context) -> Iterator[None]:
         """The span, the line and the observation. The line has what the service bound, tenant and decision id; never a prompt."""
         started, code = time.perf_counter(), "UNKNOWN"
-        with _span(method, context) as span:
+        with self._telemetry.serving(method, context.invocation_metadata() or ()) as span:
             try:
                 yield
                 code = "OK"
@@ -86,15 +83,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 span.set_attribute("rpc.response.status_code", code)
                 if code in _FAULTS:
                     span.set_status(trace.StatusCode.ERROR)
-                self._observe(method, code, seconds)
+                self._telemetry.called(method, code, seconds)
                 _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1))
-
-
-def _span(method: str, context: Context) -> AbstractContextManager[trace.Span]:
-    """A server span under the caller's."""
-    caller = propagate.extract(dict(context.invocation_metadata() or ()))
-    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-    return _tracer.start_as_current_span(method, caller, trace.SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False)
 
 
 def _status(method: str, error: Exception) -> status_pb2.Status:

@@ -8,8 +8,9 @@ from grpc_reflection.v1alpha import reflection
 from rheostat.v1 import router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
 
-from router.interceptors import Interceptor, Observe
+from router.interceptors import Interceptor
 from router.service import RouterService
+from router.telemetry import Telemetry
 
 SERVICE = router_service_pb2.DESCRIPTOR.services_by_name["RouterService"].full_name
 OPTIONS = (
@@ -25,11 +26,11 @@ OPTIONS = (
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    `observe` is told of every call. More than `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
+    More than `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
-    def __init__(self, service: RouterService, address: str, observe: Observe, most_calls: int = 1024) -> None:
-        self._server = grpc.aio.server(interceptors=(Interceptor(observe),), options=OPTIONS, maximum_concurrent_rpcs=most_calls)
+    def __init__(self, service: RouterService, address: str, telemetry: Telemetry, most_calls: int = 1024) -> None:
+        self._server = grpc.aio.server(interceptors=(Interceptor(telemetry),), options=OPTIONS, maximum_concurrent_rpcs=most_calls)
         self._health = health.aio.HealthServicer()
         add_RouterServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict, Unpack
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import attach, detach
 from opentelemetry.metrics import MeterProvider, NoOpMeterProvider, Observation
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
@@ -152,6 +151,21 @@ class Telemetry:
         """One request refused; `reason` is the error's."""
         self._rejected.add(1, {ERROR: reason})
 
+    def serving(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> AbstractContextManager[trace.Span]:
+        """A server span around one call, under the one that the call's metadata names, if any."""
+        caller = {name: value for name, value in metadata if name in ("traceparent", "tracestate")}
+        if not self._sends_spans and not caller:
+            return nullcontext(trace.INVALID_SPAN)
+        attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+        return self._tracer.start_as_current_span(
+            method,
+            _propagator.extract(caller),
+            trace.SpanKind.SERVER,
+            attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
     def called(self, method: str, code: str, seconds: float) -> None:
         """One call of our services: `package.Service/Method`, the name of its status code, and its time."""
         self._call_seconds.record(seconds, {"rpc.system.name": "grpc", "rpc.method": method, "rpc.response.status_code": code})
@@ -232,16 +246,6 @@ def inject() -> tuple[tuple[str, str], ...]:
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return tuple(carrier.items())
-
-
-@contextmanager
-def continued(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[None]:
-    """Work inside the trace that a call's metadata names, if any."""
-    token = attach(_propagator.extract({name: value for name, value in metadata if isinstance(value, str)}))
-    try:
-        yield
-    finally:
-        detach(token)
 
 
 def trace_id() -> str:

@@ -27,7 +27,7 @@ async def work(settings: Settings, address: str) -> None:
         async with pools(settings) as loaded:
             executor = LocalExecutor(pools=loaded, telemetry=telemetry)
             executor.check([plan.plan(name) for name, plan in settings.plans.items()])
-            server = WorkerServer(executor, address, [Interceptor(telemetry.called)])
+            server = WorkerServer(executor, address, [Interceptor(telemetry)])
             await server.start()
             log.info("worker_started", address=address, pools=list(loaded))
             await server.serve_until(stop, settings.server.grace)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from router.errors import UnknownPlan
 from router.ports import Spent
 from router.types import Budget, Call, Evidence, Message, Plan, Price, Query, Task
 from tests.workers.toy import Bill
@@ -19,11 +20,18 @@ from workers.executor import LocalExecutor, Pool
 from workers.reasoner.train import MODELS
 from workers.reasoner.workload import problems
 from workers.remote import open_worker
+from workers.strategies import strategies
+from workers.verifiers import verifiers
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 ENGINE = {"enforce_eager": True, "dtype": "float32", "max_model_len": 1024}
 PRICE = Price(prompt=0.7, completion=2.8, scored=0.7)
+NAMES = tuple(strategies.describe())
+OPTIONS = {
+    "direct": {"skill": "solve"},
+    "plan_and_budget": {"words": False},  # the bundled models know no instructions
+}
 PAPER = [next(problems("test", seed, levels=range(1 + seed % 4, 2 + seed % 4))) for seed in range(8)]
 
 pytestmark = [
@@ -67,7 +75,8 @@ def question(problem, **changes):
 
 
 def plan(strategy, pool="large", **options):
-    return Plan(id=strategy, pool=pool, strategy=strategy, options=options, budget=Budget(tokens=40_000), price=PRICE)
+    helpers = {"small": PRICE} if "helper" in strategies.build(strategy, options).needs else {}
+    return Plan(id=strategy, pool=pool, strategy=strategy, options=options, budget=Budget(tokens=40_000), price=PRICE, helpers=helpers)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,11 @@ def worker(tmp_path_factory):
     """Address of a worker whose pool `large` is a vLLM engine; it says so when it is up."""
     folder = tmp_path_factory.mktemp("worker")
     pools = {
-        "large": {"backend": {"name": "vllm", "options": {"model": str(MODELS / "large"), "engine": ENGINE}}, "verifier": {"name": "calculator"}},
+        "large": {
+            "backend": {"name": "vllm", "options": {"model": str(MODELS / "large"), "engine": ENGINE}},
+            "verifier": {"name": "calculator"},
+            "sandbox": {"seconds": 2},
+        },
         "small": {"backend": {"name": "embedded", "options": {"directory": str(MODELS / "small")}}},
     }
     plans = {"one": {"pool": "large", "strategy": "direct", "options": {"skill": "solve"}, "cost": 1000, "price": [0.7, 2.8, 0.7]}}
@@ -186,6 +199,36 @@ async def _metric(url, name):
     text = (await reader.read()).decode()
     writer.close()
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name}{{"))
+
+
+def assert_answered(outcome, bill, strategy):
+    """It answered, or withheld its answer knowingly, and what it bought is what was charged."""
+    assert outcome.usage.tokens == bill.usage.tokens > 0
+    assert outcome.usage.samples > 0
+    assert outcome.stop_reason not in {"backend", "deadline"}
+    assert outcome.answer is not None or strategy == "abstention", outcome
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+async def test_every_strategy_runs_on_the_engine_in_the_worker(worker, strategy):
+    bill = Bill()
+    async with open_worker(worker) as remote:
+        outcome = await remote.execute(question(PAPER[0]), plan(strategy, **OPTIONS.get(strategy, {})), Evidence(), Budget(), bill)
+    assert_answered(outcome, bill, strategy)
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+async def test_every_strategy_that_small_has_the_skills_for_runs_on_the_server(server, strategy):
+    bill, one = Bill(), plan(strategy, pool="served", **OPTIONS.get(strategy, {}))
+    async with client(server) as backend, embedded("nano") as draft:
+        pool = Pool(backend=backend, verifier=verifiers.build("calculator", {}))
+        if strategies.build(strategy, one.options).needs - {"helper"} - pool.capabilities:
+            with pytest.raises(UnknownPlan, match="which pool served lacks"):
+                LocalExecutor(pools={"served": pool, "small": Pool(backend=draft)}).check([one])
+            return
+        executor = LocalExecutor(pools={"served": pool, "small": Pool(backend=draft)})
+        outcome = await executor.execute(question(PAPER[0]), one, Evidence(), Budget(), bill)
+    assert_answered(outcome, bill, strategy)
 
 
 async def test_the_deadline_reaches_the_engine_and_all_is_charged(worker):

@@ -15,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from rheostat.v1 import query_pb2
@@ -28,6 +27,7 @@ from router import errors
 from router.server import SERVICE, Server
 from router.service import RouterService
 from router.status import error_of
+from router.telemetry import Telemetry
 from router.types import Action, Answer, Decision, Final, Knobs, Planned, Prediction, Receipt, Record, Stage, Usage
 
 PREDICTION = Prediction(in_hand=0.0, forecasts=(), version="p1")
@@ -92,9 +92,10 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(pipeline, address="127.0.0.1:0", drain_delay=0.0, max_deadline=120.0):
-    calls, stop = [], asyncio.Event()
-    server = Server(RouterService(pipeline, defaults_of, max_deadline), address, lambda *call: calls.append(call))
+async def opened(pipeline, address="127.0.0.1:0", drain_delay=0.0, max_deadline=120.0, spans=None):
+    telemetry, calls, stop = Telemetry(spans=spans), [], asyncio.Event()
+    telemetry.called = lambda *call: calls.append(call)
+    server = Server(RouterService(pipeline, defaults_of, max_deadline), address, telemetry)
     await server.start()
     async with asyncio.TaskGroup() as group:
         served = group.create_task(server.serve_until(stop, drain_delay, 5.0))
@@ -385,9 +386,9 @@ async def test_a_unix_socket_serves_as_well(pipeline, tmp_path):
 
 async def test_a_port_in_use_is_an_error(pipeline):
     service = RouterService(pipeline, defaults_of)
-    first = Server(service, "127.0.0.1:0", lambda *call: None)
+    first = Server(service, "127.0.0.1:0", Telemetry())
     with pytest.raises(RuntimeError):
-        Server(service, f"127.0.0.1:{first.port}", lambda *call: None)
+        Server(service, f"127.0.0.1:{first.port}", Telemetry())
 
 
 async def test_the_drain_tells_then_lets_calls_finish(pipeline):
@@ -405,17 +406,15 @@ async def test_the_drain_tells_then_lets_calls_finish(pipeline):
         assert (await failing(door.stub.PlanQuery(asked()))).code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_call_has_a_span_under_its_callers(door, monkeypatch):
+async def test_a_call_has_a_span_under_its_callers(pipeline):
     exported = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exported))
-    monkeypatch.setattr("router.interceptors._tracer", provider.get_tracer("test"))
     caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await door.stub.PlanQuery(asked(), metadata=[("traceparent", caller)])
-    await failing(door.stub.PlanQuery(asked("")))
-    async with asyncio.timeout(5):
-        while len(exported.get_finished_spans()) < 2:  # the caller hears of a failure before the span has ended
-            await asyncio.sleep(0.001)
+    async with opened(pipeline, spans=SimpleSpanProcessor(exported)) as door:
+        await door.stub.PlanQuery(asked(), metadata=[("traceparent", caller)])
+        await failing(door.stub.PlanQuery(asked("")))
+        async with asyncio.timeout(5):
+            while len(exported.get_finished_spans()) < 2:  # the caller hears of a failure before the span has ended
+                await asyncio.sleep(0.001)
     good, bad = exported.get_finished_spans()
     assert (good.name, good.kind, f"{good.context.trace_id:032x}") == (f"{SERVICE}/PlanQuery", trace.SpanKind.SERVER, caller[3:35])
     assert dict(good.attributes) == {"rpc.system.name": "grpc", "rpc.method": good.name, "rpc.response.status_code": "OK"}

@@ -18,7 +18,7 @@ from opentelemetry.trace import StatusCode
 
 from router.errors import BackendUnavailable
 from router.ports import Spent
-from router.telemetry import Telemetry, continued, inject, open_telemetry, trace_id
+from router.telemetry import Telemetry, inject, open_telemetry, trace_id
 from router.types import Action, Call, Decision, Finish, Message, Record, Reward, Sample, Usage
 
 ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
@@ -135,7 +135,7 @@ def test_a_trace_goes_on_in_the_next_process(heard: Listener) -> None:
     with heard.telemetry.span("here"):
         metadata, trace = inject(), trace_id()
     assert len(trace) == 32
-    with continued([*metadata, ("binary-bin", b"\0")]), heard.telemetry.span("there"):
+    with heard.telemetry.serving("S/M", [*metadata, ("binary-bin", b"\0")]), heard.telemetry.span("there"):
         assert trace_id() == trace
     assert trace_id() == ""
 
