@@ -111,14 +111,15 @@ def _bundled_pools() -> dict[str, PoolSettings]:
     }
 
 
-# Dollars per million tokens in proportion to the parameters of each model, reading at a quarter of writing, scoring as reading by the largest.
-_NANO, _SMALL, _LARGE = (0.1, 0.4, 0.7), (0.22, 0.9, 0.7), (0.7, 2.8, 0.7)
+# Dollars per million tokens in proportion to the parameters of each model (0.9 million and 6.6; the reward model as the latter), half a dollar for a
+# million of them; reading at a quarter of writing, scoring as reading.
+_SMALL, _LARGE = (0.11, 0.45, 0.8), (0.8, 3.3, 0.8)  # nano is as large as small
 
 
 def _bundled_plans() -> dict[str, PlanSettings]:
     solve: dict[str, object] = {"skill": "solve"}
     return {
-        "nano-direct": PlanSettings(pool="nano", strategy="direct", tokens=1_000, cost=200, price=_NANO),
+        "nano-direct": PlanSettings(pool="nano", strategy="direct", tokens=1_000, cost=200, price=_SMALL),
         "small-solve": PlanSettings(pool="small", strategy="direct", options=solve, tokens=2_000, cost=1_000, price=_SMALL),
         "small-vote": PlanSettings(pool="small", strategy="self_consistency", options={"n": 16}, tokens=12_000, cost=6_000, price=_SMALL),
         "small-best": PlanSettings(
