@@ -156,7 +156,10 @@ class _VllmReply(Reply):
 
 
 def _of_platform() -> dict[str, Any]:
-    """On a CPU prompts are read whole: vLLM 0.32 dies of a seeded sample whose prompt is read in parts, as a CPU's generator has no offset to set back."""
+    """On a CPU prompts are read whole.
+
+    vLLM 0.32 dies of a seeded sample whose prompt is read in parts: it sets the generator's offset back, and a CPU's has none.
+    """
     from vllm.platforms import current_platform  # noqa: PLC0415
 
     return {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
