@@ -35,6 +35,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
+        self._surrounded: dict[str, object] = {}  # handlers by method, which never change
 
     async def intercept_service(
         self,
@@ -42,8 +43,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Request, Response] | None":
         """The handler, surrounded."""
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method.removeprefix("/")
+        if (known := self._surrounded.get(method)) is not None:
+            return cast("grpc.RpcMethodHandler[Request, Response]", known)
+        handler = await continuation(handler_call_details)
         if handler is None or not method.startswith("rheostat."):
             return handler
         # The stubs type behaviours as those of the threaded server.
@@ -62,7 +65,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     return await context.abort_with_status(rpc_status.to_status(_status(method, error)))
 
         make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        return make(call, handler.request_deserializer, handler.response_serializer)
+        surrounded = make(call, handler.request_deserializer, handler.response_serializer)
+        self._surrounded[method] = surrounded
+        return surrounded
 
     @contextmanager
     def _observed(self, method: str, context: Context) -> Iterator[None]:
