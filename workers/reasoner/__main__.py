@@ -18,7 +18,7 @@ from workers.reasoner.train import RECIPES, make_reasoner
 from workers.reasoner.workload import Problem
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console()
+console = Console(width=max(Console().width, 110))
 
 
 @app.command()
@@ -26,7 +26,7 @@ def train(
     build: Annotated[Path, typer.Option(help="Folder for checkpoints; training resumes from what is there.")] = Path("build/reasoners"),
     only: Annotated[list[str] | None, typer.Option(help="Make only this model (nano, small, large or prm); may be repeated.")] = None,
 ) -> None:
-    """Train all models from their seeds, the reward model last; progress bars, resumable, under three hours on two cores."""
+    """Train all models from their seeds, the reward model last; progress bars, resumable; about three hours on two cores."""
     for name in only or [*RECIPES, "prm"]:
         if name == "prm":
             make_reward_model(build)
@@ -63,9 +63,11 @@ def _skills(skills: list[Ability]) -> Table:
 
 def _sheet(paper: list[Problem], marks: list[Marks], view: str, rows: dict[str, dict[str, tuple[float, float, float]]]) -> Table:
     columns = list(next(iter(rows.values())))
-    table = Table("", *columns, title=f"{len(paper)} held-out problems, by {view}: share right [95 % interval]")
+    titles = [column.replace("_", "\n") for column in columns]
+    table = Table("", *titles, title=f"{len(paper)} held-out problems, by {view}: percent right and 95 % interval", show_lines=True)
     for one in marks:
-        table.add_row(one.name, *(f"{share:.2f} [{low:.2f}-{high:.2f}]" for share, low, high in (rows[one.name][column] for column in columns)))
+        percents = ([round(100 * value) for value in rows[one.name][column]] for column in columns)
+        table.add_row(one.name, *(f"{share}\n{low}-{high}" for share, low, high in percents))
     return table
 
 
