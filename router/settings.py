@@ -136,7 +136,7 @@ def _bundled_plans() -> dict[str, PlanSettings]:
 class TenantSettings(Section):
     """One tenant's standing terms; see `Knobs` for what each knob does."""
 
-    value: float = Field(5_000.0, ge=0)
+    value: float = Field(8_000.0, ge=0)
     """Micro-dollars one right answer is worth."""
     abstain_below: float = Field(0.0, ge=0, le=1)
     exploration: float = Field(0.02, ge=0, le=1)
