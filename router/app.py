@@ -43,6 +43,7 @@ from workers.verifiers import verifiers
 
 log = structlog.get_logger("rheostat")
 _RELOAD_SECONDS = 1.0
+_SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
 _LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
 
 
@@ -62,6 +63,7 @@ class Service:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Everything, wired and started; a worker and a Redis of our own where none is configured."""
     settings.data.mkdir(parents=True, exist_ok=True)
+    sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry())
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))

@@ -32,7 +32,7 @@ class Spending:
         self.spent = Usage()
         self._joules_per_token = joules_per_token
         self._meter = meter
-        self._at: dict[Price, Usage] = {}  # what was spent at each price
+        self._at: dict[Price, tuple[int, int, int]] = {}  # tokens read, written and scored at each price
         self._held: list[_Held] = []
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
@@ -66,14 +66,15 @@ class Spending:
 
     def charge(self, price: Price, usage: Usage) -> None:
         """Add to what was spent. Costs are rounded up once, over the whole execution, so that many small calls cost no more than one."""
-        self._at[price] = self._at.get(price, Usage()) + usage
+        read, written, scored = self._at.get(price, (0, 0, 0))
+        self._at[price] = read + usage.prompt_tokens, written + _written(usage), scored + usage.scored_tokens
         cost = math.ceil(self._exact() - _ROUNDING)
         charged = replace(usage, cost=cost - self.spent.cost, joules=usage.tokens * self._joules_per_token)
         self.spent = self.spent + charged
         self._meter.charge(charged)
 
     def _exact(self) -> float:
-        return math.fsum(_cost(price, usage) for price, usage in self._at.items())
+        return math.fsum(_cost_of(price, *tokens) for price, tokens in self._at.items())
 
     def _counts_fit(self, fixed: Usage) -> bool:
         """Whether samples and calls are left; what is held of these will be spent."""
@@ -95,8 +96,15 @@ class Spending:
 
 def _cost(price: Price, usage: Usage) -> float:
     """Micro-dollars, not yet rounded."""
-    written = usage.kept_tokens + usage.discarded_tokens + usage.cancelled_tokens
-    return usage.prompt_tokens * price.prompt + written * price.completion + usage.scored_tokens * price.scored
+    return _cost_of(price, usage.prompt_tokens, _written(usage), usage.scored_tokens)
+
+
+def _cost_of(price: Price, read: int, written: int, scored: int) -> float:
+    return read * price.prompt + written * price.completion + scored * price.scored
+
+
+def _written(usage: Usage) -> int:
+    return usage.kept_tokens + usage.discarded_tokens + usage.cancelled_tokens
 
 
 def _affordable(left: float, price: Price) -> int:
