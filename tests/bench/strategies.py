@@ -33,7 +33,7 @@ from workers.reasoner.train import MODELS
 from workers.reasoner.workload import Problem, problems
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
-from workers.verifiers.reward import Reward
+from workers.verifiers import verifiers
 
 SEED = 4711
 SCALES = (2, 4, 8, 16)
@@ -46,7 +46,7 @@ Run = Callable[[Query], Awaitable[Outcome]]
 Options = Callable[[int], Mapping[str, object]]
 """A strategy's options for a budget of so many solutions."""
 
-# How each strategy is scaled. What is not here runs as it is, cut by the budget.
+# How each strategy is scaled. What is not here runs as it is, cut by the budget. Searches are narrower: every step pays for reading all before it.
 SCALED: Mapping[str, Options] = {
     "direct": lambda n: {"skill": "solve"},
     "self_consistency": lambda n: {"n": n, "tau": 1.0},
@@ -63,18 +63,18 @@ SCALED: Mapping[str, Options] = {
     "optscale": lambda n: {"n": 2 * n, "peek": min(3, n)},
     "fractured": lambda n: {"n": max(1, n // 2), "cuts": 2, "select": "weighted"},
     "deepconf": lambda n: {"n": 2 * n, "warmup": max(2, n // 2)},
-    "beam": lambda n: {"beams": max(1, n // 4), "children": min(4, n)},
-    "lookahead": lambda n: {"beams": max(1, n // 8), "children": min(4, n)},
-    "dvts": lambda n: {"n": n, "children": min(4, n)},
-    "guided_by_gut": lambda n: {"trees": max(1, n // 4), "children": min(4, n)},
-    "rebase": lambda n: {"width": n},
-    "mcts": lambda n: {"simulations": 4 * n, "children": min(4, n)},
+    "beam": lambda n: {"beams": 1, "children": max(2, n // 4)},
+    "lookahead": lambda n: {"beams": 1, "children": max(2, n // 8)},
+    "dvts": lambda n: {"n": max(2, n // 4), "children": 2},
+    "guided_by_gut": lambda n: {"trees": max(1, n // 8), "children": 2},
+    "rebase": lambda n: {"width": max(1, n // 4)},
+    "mcts": lambda n: {"simulations": n, "children": 2},
     "ab_mcts": lambda n: {"n": n, "batch": min(4, n)},
-    "a_star": lambda n: {"expansions": 8 * n, "children": min(4, n)},
-    "mindstar": lambda n: {"expansions": 4 * n, "children": min(8, 2 * n)},
-    "particle_filter": lambda n: {"n": n},
-    "entropic_particle_filter": lambda n: {"n": n},
-    "phi_decoding": lambda n: {"beams": max(1, n // 4), "rollouts": min(4, n)},
+    "a_star": lambda n: {"expansions": 2 * n, "children": 2},
+    "mindstar": lambda n: {"expansions": 2 * n, "children": 2},
+    "particle_filter": lambda n: {"n": max(1, n // 4)},
+    "entropic_particle_filter": lambda n: {"n": max(1, n // 4)},
+    "phi_decoding": lambda n: {"beams": 1, "rollouts": max(2, n // 4)},
     "power_sampling": lambda n: {"moves": max(1, n // 2)},
     "genrm": lambda n: {"n": max(1, n // 3), "verifications": 2},
     "tournament": lambda n: {"n": max(2, n // 2), "ratio": 2.0},
@@ -111,9 +111,9 @@ class Row:
 
 @asynccontextmanager
 async def pool():
-    """The largest bundled model, which has every skill, the reward model and the sandbox; `small` drafts for it."""
+    """The largest bundled model, which has every skill, judged by the calculator as by default, with the sandbox; `small` drafts for it."""
     torch.set_num_threads(1)  # two engines at work at a time
-    large = Pool(backend=Embedded(directory=MODELS / "large"), verifier=Reward(directory=MODELS / "prm"), sandbox=ProcessSandbox(seconds=1))
+    large = Pool(backend=Embedded(directory=MODELS / "large"), verifier=verifiers.build("calculator"), sandbox=ProcessSandbox(seconds=1))
     small = Pool(backend=Embedded(directory=MODELS / "small"))
     try:
         yield {"large": large, "draft": small}
