@@ -102,9 +102,9 @@ class Prm(AbstractProcessRewardModel):
         raise NotImplementedError
 
     async def ascore(self, prompt_or_messages, steps):
-        if steps and isinstance(steps[0], list):
-            return [await self.counted.score("".join(one)) for one in steps]
-        return await self.counted.score("".join(steps))
+        if isinstance(steps, str):
+            return await self.counted.score(steps)
+        return [await self.counted.score("".join(one)) for one in steps]
 
 
 def _steps() -> StepGeneration:
