@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 import protovalidate
@@ -35,7 +35,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._surrounded: dict[str, object] = {}  # handlers by method, which never change
+        self._surrounded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # handlers by method, which never change
 
     async def intercept_service(
         self,
@@ -45,7 +45,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """The handler, surrounded."""
         method = handler_call_details.method.removeprefix("/")
         if (known := self._surrounded.get(method)) is not None:
-            return cast("grpc.RpcMethodHandler[Request, Response]", known)
+            return known
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith("rheostat."):
             return handler

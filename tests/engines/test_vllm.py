@@ -224,12 +224,12 @@ async def test_every_strategy_runs_on_the_engine_in_the_worker(worker, strategy)
 async def test_every_strategy_that_small_has_the_skills_for_runs_on_the_server(server, strategy):
     bill, one = Bill(), plan(strategy, pool="served", **OPTIONS.get(strategy, {}))
     async with client(server) as backend, embedded("nano") as draft:
-        pool = Pool(backend=backend, verifier=verifiers.build("calculator", {}))
+        pool = Pool(backend=backend, verifier=verifiers.build("calculator"))
+        executor = LocalExecutor(pools={"served": pool, "small": Pool(backend=draft)})
         if strategies.build(strategy, one.options).needs - {"helper"} - pool.capabilities:
             with pytest.raises(UnknownPlan, match="which pool served lacks"):
-                LocalExecutor(pools={"served": pool, "small": Pool(backend=draft)}).check([one])
+                executor.check([one])
             return
-        executor = LocalExecutor(pools={"served": pool, "small": Pool(backend=draft)})
         outcome = await executor.execute(question(PAPER[0]), one, Evidence(), Budget(), bill)
     assert_answered(outcome, bill, strategy)
 
