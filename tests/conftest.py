@@ -12,7 +12,9 @@ from hypothesis import settings
 
 from router.store import Store, open_redis, server_command
 
-settings.register_profile("ours", deadline=None)  # a busy machine is no failure; pytest-timeout bounds every test
+# A busy machine is no failure; pytest-timeout bounds every test. What passed once passes again; look for more with --hypothesis-profile=explore.
+settings.register_profile("ours", deadline=None, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, max_examples=2_000)
 settings.load_profile("ours")
 
 

@@ -13,6 +13,7 @@ _NUMBER = r"[-+\u2212]?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
 _MARKED = re.compile(rf"(?:####|\b(?:answer|result|total)(?:\s+is)?:?)\s*({_NUMBER})", re.IGNORECASE)
 _WHOLE_NUMBER = re.compile(rf"{_NUMBER}\.?")
 _CHOICE = re.compile(r"\(?([A-Z])(?:\)|\b)")
+_QUOTING = "$*`\"' "
 _FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 
 
@@ -32,14 +33,14 @@ def read(task: Task, text: str, finish: Finish) -> str | None:
 def canonical(task: Task, answer: str) -> str | None:
     """The one spelling of all equal answers; None if nothing is left."""
     inner = boxed(answer)
-    answer = " ".join((answer if inner is None else inner).split()).strip("$*`\"' ")
+    answer = " ".join((answer if inner is None else inner).split()).lstrip(_QUOTING).rstrip(_QUOTING + ".!,;:")
     if _WHOLE_NUMBER.fullmatch(answer):
         return _number(answer)
     if task is Task.CHOICE and (letter := _CHOICE.match(answer)):
         return letter[1].casefold()
     if task is Task.MATH and (worked := spelled(answer)) is not None:
         return worked
-    return answer.rstrip(".!,;: ").casefold() or None
+    return answer.casefold() or None
 
 
 def boxed(text: str) -> str | None:
