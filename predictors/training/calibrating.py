@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 from sklearn.isotonic import isotonic_regression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from predictors.calibration import GRID, IDENTITY, KNOTS, LIMIT, Calibration
 from predictors.training.scoring import equal_mass, score
@@ -75,12 +76,14 @@ def choose(
         return IDENTITY, {"kind": "none", "rows": len(y)}
     fold = np.random.default_rng(seed).permutation(groups)[rows] % FOLDS
     held_out = {kind: np.zeros(len(y)) for kind in KINDS}
-    for part in range(min(FOLDS, groups)):
-        rest, here = fold != part, fold == part
-        for kind, fit in KINDS.items():
-            held_out[kind][here] = fit(logits[rest], y[rest], weight[rest]).apply(logits[here])
-    losses = {kind: _log_loss(x, y, weight) for kind, x in held_out.items()}
-    best = min(losses, key=losses.__getitem__)
+    with threadpool_limits(limits=1):  # on busy cores threads only wait for one another here
+        for part in range(min(FOLDS, groups)):
+            rest, here = fold != part, fold == part
+            for kind, fit in KINDS.items():
+                held_out[kind][here] = fit(logits[rest], y[rest], weight[rest]).apply(logits[here])
+        losses = {kind: _log_loss(x, y, weight) for kind, x in held_out.items()}
+        best = min(losses, key=losses.__getitem__)
+        chosen = KINDS[best](logits, y, weight)
     before, after = (score(expit(x), y, weight=weight, group=rows, resamples=100)["ece"] for x in (logits, held_out[best]))
     facts: dict[str, object] = {
         "kind": best,
@@ -88,7 +91,7 @@ def choose(
         "log_loss": {kind: round(loss, 5) for kind, loss in losses.items()},
         "ece": {"before": round(before.value, 4) if before else None, "after": round(after.value, 4) if after else None},
     }
-    return KINDS[best](logits, y, weight), facts
+    return chosen, facts
 
 
 def _logistic(columns: Callable[[Array], Array], logits: Array, y: Array, weight: Array, *, shift: bool = True) -> Calibration:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 BINS = 10
 _CLIP = 1e-12  # nearer to 0 and 1 a wrong probability would cost infinitely much
@@ -38,9 +39,10 @@ def score(
     columns = np.column_stack((_losses(p, y), binned * (y - p)[:, None]))
     found = _figures(weight[None], columns, ties, y)[:, 0]
     rng, batches = np.random.default_rng(seed), []
-    for start in range(0, resamples, _BATCH):
-        drawn = _counts(rng, min(_BATCH, resamples - start), int(rows.max()) + 1)
-        batches.append(_figures(weight * drawn.take(rows, axis=1), columns, ties, y))
+    with threadpool_limits(limits=1):  # on busy cores threads only wait for one another here
+        for start in range(0, resamples, _BATCH):
+            drawn = _counts(rng, min(_BATCH, resamples - start), int(rows.max()) + 1)
+            batches.append(_figures(weight * drawn.take(rows, axis=1), columns, ties, y))
     spread = np.hstack(batches)
     # noise in a bin only ever adds to an absolute error: as far as resamples lie above the figure, the figure lies above the truth
     spread[3] = np.maximum(0.0, 2 * found[3] - spread[3])
