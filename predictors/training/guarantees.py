@@ -32,7 +32,7 @@ def accept_threshold(
     prediction sets under covariate shift).
     """
     if weight is not None:
-        kept = np.random.default_rng(seed).random(len(scores)) * weight.max() < weight
+        kept = np.random.default_rng(seed).random(len(scores)) * weight.max(initial=0.0) < weight
         scores, wrong = scores[kept], wrong[kept]
     fewest = math.ceil(math.log(delta / starts) / math.log1p(-alpha))  # all of fewer might be right by chance
     if fewest > len(scores):
@@ -60,7 +60,8 @@ def risk_control(scores: Array, wrong: Array, alpha: float, weight: Array | None
     """
     weight = np.ones(len(scores)) if weight is None else weight
     values, _, missed = _ladder(scores, wrong, weight)
-    allowed = (missed + weight.max(initial=0.0)) / (weight.sum() + weight.max(initial=0.0)) <= alpha if len(scores) else np.zeros(0, bool)
+    following = weight.max(initial=0.0)  # the next query, taken to be accepted and wrong
+    allowed = (missed + following) / (weight.sum() + following) <= alpha
     return float(values[allowed][-1]) if allowed.any() else None
 
 

@@ -127,6 +127,7 @@ def test_what_is_always_right_is_always_accepted(find):
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_a_tiny_calibration_set_promises_nothing(find, count):
     assert find(np.ones(count), np.zeros(count), 0.05) is None
+    assert find(np.ones(count), np.zeros(count), 0.05, weight=np.ones(count)) is None
 
 
 @pytest.mark.parametrize("find", [accept_threshold, risk_control])
