@@ -10,21 +10,21 @@ _CLOSE = 1e-9  # largest slope, per row, at which a minimum is reached
 Array = NDArray[np.float64]
 
 
-def minimise(x: Array, y: Array, weight: Array, ridge: Array, start: Array | None = None) -> tuple[Array, Array]:
-    """The w (d,) at which sum_i weight_i (softplus(z_i) - y_i z_i) + sum_j ridge_j w_j^2 / 2 is least, z = x w; and the Hessian there (d, d).
+def minimise(x: Array, y: Array, weight: Array, ridge: Array, origin: Array | float = 0.0) -> tuple[Array, Array]:
+    """The w (d,) at which sum_i weight_i (softplus(z_i) - y_i z_i) + sum_j ridge_j (w_j - origin_j)^2 / 2 is least, z = x w; and the Hessian there (d, d).
 
     The loss is convex whatever y is; for y in [0, 1] it is the cross-entropy.
     """
 
     def loss(w: Array, z: Array) -> float:
-        return float(weight @ (softplus(z) - y * z) + ridge @ (w * w) / 2)
+        return float(weight @ (softplus(z) - y * z) + ridge @ (w - origin) ** 2 / 2)
 
-    w = np.zeros(x.shape[1]) if start is None else start.astype(float)
+    w = np.zeros(x.shape[1]) + origin
     z = x @ w
     least, hessian = loss(w, z), np.diag(ridge)
     for _ in range(_STEPS):
         p = sigmoid(z)
-        slope = x.T @ (weight * (p - y)) + ridge * w
+        slope = x.T @ (weight * (p - y)) + ridge * (w - origin)
         hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(ridge)
         if np.abs(slope).max() <= _CLOSE * max(1.0, weight.sum()):
             break

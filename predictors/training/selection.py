@@ -65,6 +65,14 @@ def logits(head: FittedHead, x: NDArray[np.floating]) -> Array:
     return np.asarray(x @ head.arrays["weights"].T, float)
 
 
+def recalibrated(head: FittedHead, slope: Array, shift: Array) -> FittedHead:
+    """The head with its log-odds times `slope`, plus `shift`, both (k,)."""
+    weights = head.arrays["weights"] * slope[:, None]
+    weights[:, 0] += shift
+    arrays = {"weights": weights, "variance": head.arrays["variance"] * slope[:, None] ** 2}
+    return FittedHead(head.family, arrays, head.held_out * slope + shift, head.facts)
+
+
 def _column(sheet: Sheet, place: int) -> _Column:
     seen = sheet.seen(place)
     y, weight = sheet.y[seen, place].astype(float), sheet.weight[seen, place].astype(float)
