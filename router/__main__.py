@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -83,23 +83,29 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
 
 @app.command()
 def retrain(
-    into: Annotated[
-        Path | None, typer.Option(help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
+    log: Annotated[
+        str | None, typer.Option("--from", help="Folder, file or glob of Parquet to learn from; the data folder's journal, if not given.")
     ] = None,
+    artifact: Annotated[
+        Path | None, typer.Option("--to", help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
+    ] = None,
+    plan: Annotated[list[str] | None, typer.Option(help="Learn about this plan; may be repeated. The configured ones, if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="The same log and seed give the same bytes.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit the predictor to the decision log."""
-    from predictors.training.fit import fit  # noqa: PLC0415 - brings scikit-learn
-    from router.journal import read_log, records  # noqa: PLC0415
+    """Fit the predictor to the decision log, and write its card beside it."""
+    from predictors.training.retrain import retrain as run  # noqa: PLC0415 - brings scikit-learn
+    from router.journal import log_files  # noqa: PLC0415
 
     settings = _settings()
-    with _explained():
-        facts = fit(records(read_log(settings.data / "journal")), tuple(settings.plans), into or settings.predictor_directory)
+    into = artifact or settings.predictor_directory
+    with _explained(), nullcontext([Path(log)]) if log else log_files(settings.data / "journal") as files:
+        report = run(files, tuple(plan or settings.plans), into, seed=seed, progress=not as_json)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(report.facts, indent=2))
         return
-    out.print(f"Fitted on {facts['decisions']} decisions; version {facts['version']} is in {into or settings.predictor_directory}")
-    out.print(_heads(facts))
+    out.print(f"Fitted on {report.facts['decisions']} decisions; version {report.version} is in {into}, and card.md says how good it is")
+    out.print(_heads(report.facts))
 
 
 @app.command()
@@ -200,7 +206,7 @@ def _about(plugin: object) -> str:
     return (inspect.getdoc(plugin) or "").split("\n")[0]
 
 
-def _heads(facts: dict[str, Any]) -> Table:
+def _heads(facts: Mapping[str, Any]) -> Table:
     table = Table("head", "rows", "base rate", "AUC", "Brier", "calibration error", title="On rows held out")
     heads = {"belief in an answer": facts["belief"], **{f"{plan}, first": figures for plan, figures in facts["start"].items()}}
     for name, figures in heads.items():

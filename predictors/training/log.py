@@ -19,6 +19,7 @@ from predictors.evidence import Shown
 from router.errors import InvalidQuery
 from router.types import SCHEMA_VERSION, Vector
 
+NOTHING = "the log holds no rewarded decision: send traffic, report outcomes, then retrain"
 NO_OUTCOME = ("", "failed", "cancelled")  # stop reasons of what was only planned, of a pool that was down, of a client that went
 MOST = 120_000  # rewarded decisions that are learned from, and as many rows of any sheet: fitting takes no longer however large the log is
 _UNREWARDED = 4  # one in so many of them may be a decision nobody rewarded, which only corrects for who was
@@ -88,7 +89,8 @@ class Survey:
     since: float
     until: float
     feature_version: str
-    share: float  # of the rewarded decisions that was sampled
+    sampled: int  # decisions kept
+    share: float  # of the rewarded ones that was kept
     unrewarded_share: float
 
 
@@ -161,16 +163,17 @@ def _survey(database: duckdb.DuckDBPyConnection, most: int) -> Survey:
     ).fetchone()
     rows, decisions, rewarded, explored, since, until, everything = counted or (0, 0, 0, 0, 0.0, 0.0, 0)
     if not rewarded:
-        raise InvalidQuery("the log holds no rewarded decision: send traffic, report outcomes, then retrain")
+        raise InvalidQuery(NOTHING)
     share, other = min(1.0, most / rewarded), min(1.0, most / _UNREWARDED / max(1, decisions - rewarded))
     database.execute(
         "CREATE TEMP TABLE chosen AS SELECT decision_id, 1 / CASE WHEN rewarded THEN $2 ELSE $3 END AS weight FROM decision"
         " WHERE version = $1 AND place / 18446744073709551616.0 < CASE WHEN rewarded THEN $2 ELSE $3 END",
         [version, share, other],
     )
+    (sampled,) = database.execute("SELECT count(*) FROM chosen").fetchone() or (0,)
     return Survey(
         rows=int(rows), decisions=decisions, rewarded=rewarded, explored=explored, outdated=everything - decisions, since=since, until=until,
-        feature_version=version, share=share, unrewarded_share=other,
+        feature_version=version, sampled=sampled, share=share, unrewarded_share=other,
     )  # fmt: skip
 
 

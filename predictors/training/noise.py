@@ -29,7 +29,7 @@ class Noise:
     compared: int = 0  # answers that several sources rated: what the rates were learned from
 
     def log_ratios(self, ratings: Array) -> Array:
-        """log P(ratings | right) - log P(ratings | wrong) in nats (n,) of ratings (n, sources) in [0, 1], NaN where a source said nothing.
+        """Log-likelihood ratios of right to wrong, in nats (n,), of ratings (n, sources) in [0, 1], NaN where a source said nothing.
 
         A rating between 0 and 1 counts as that share of a "right".
         """
@@ -45,15 +45,15 @@ class Noise:
     def worth(self, ratings: Array) -> Array:
         """How much a rating tells (n,), between 0 and 1, a perfect source's being 1: its Fisher information of P(right) at even odds.
 
-        One source's is Youden's index squared; sources add to one another as independent chances do. What was said plays no part, so that weighting by
-        it prefers neither answer.
+        One source's is Youden's index squared; sources add to one another as independent chances do. What was said plays no part, so that weighting
+        by it prefers neither answer.
         """
         index = self.sensitivity + self.specificity - 1
         return np.asarray(1 - np.where(np.isnan(ratings), 1.0, 1 - index**2).prod(axis=1))
 
 
 def estimate(ratings: Array) -> Noise:
-    """Rates by the EM of Dawid & Skene (1979, "Maximum likelihood estimation of observer error-rates using the EM algorithm"), shrunk to the usual ones.
+    """Rates by the EM of Dawid & Skene (1979, "Maximum likelihood estimation of observer error-rates"), shrunk to the usual ones.
 
     `ratings` (n, sources). Only answers that several sources rated tell of the sources; the share that is right is then read off all.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.training.newton import minimise, sigmoid
+from predictors.training.newton import line, sigmoid
 
 _HELD = 5.0  # rows' worth of holding slope and shift at 1 and 0
 
@@ -27,14 +27,7 @@ def pseudo_outcomes(held_out: Array, y: NDArray[np.floating], bought: Places, ch
 def recalibrate(held_out: Array, worth: Array, weight: Array) -> tuple[Array, Array]:
     """Slope and shift (k,) of the log-odds that fit the pseudo-outcomes of all rows, of which row i stands for `weight` decisions.
 
-    The logistic loss softplus(z) - worth z is convex though a pseudo-outcome may be below 0 or above 1; its minimum is at the mean, as it is for labels.
+    The logistic loss softplus(z) - worth z is convex though a pseudo-outcome may be below 0 or above 1, and is least at their mean as for labels.
     """
-    found = np.array([_fit(held_out[:, place], worth[:, place], weight / weight.mean()) for place in range(held_out.shape[1])])
+    found = np.array([line(held_out[:, place], worth[:, place], weight / weight.mean(), _HELD) for place in range(held_out.shape[1])])
     return found[:, 0], found[:, 1]
-
-
-def _fit(held_out: Array, worth: Array, weight: Array) -> tuple[float, float]:
-    """Newton from slope 1 and shift 0, from which few rows move it little."""
-    x = np.column_stack((held_out, np.ones(len(held_out))))
-    (slope, shift), _ = minimise(x, worth, weight, np.full(2, _HELD), np.array([1.0, 0.0]))
-    return max(0.05, float(slope)), float(shift)

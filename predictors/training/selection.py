@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.training.newton import minimise, softplus
+from predictors.training.newton import line, minimise, softplus
 from predictors.training.sheets import FOLDS, Sheet
 
 _STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)  # of what is learned against what is held back: the reciprocal of the ridge
 _FEWEST = 30  # rows, with at least five of each kind, under which a head is only its base rate
 _FEWEST_OF_A_KIND = 5
+_HELD = 1e-2  # how much its slope and shift are held to 1 and 0
 _ENOUGH = 20_000  # rows to choose a strength on
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ def _column(sheet: Sheet, place: int) -> _Column:
     part = x[seen][some], y[some], weight[some], fold[seen][some]
     strength = min(_STRENGTHS, key=lambda one: _loss(_cross_fit(*part, part[0], part[3], one), y[some], weight[some]))
     held_out = _cross_fit(x[seen], y, weight, fold[seen], x, fold, strength)
-    slope, shift = _platt(held_out[seen], y, weight)
+    slope, shift = line(held_out[seen], y, weight, _HELD)
     weights, hessian = minimise(x[seen], y, weight, _ridge(x, strength))
     variance = slope**2 * np.diag(np.linalg.inv(hessian)) / scale**2
     weights = slope * weights / scale
@@ -110,11 +111,6 @@ def _ridge(x: Array, strength: float) -> Array:
     ridge = np.full(x.shape[1], 1 / strength)
     ridge[0] = 1e-6
     return ridge
-
-
-def _platt(held_out: Array, y: Array, weight: Array) -> tuple[float, float]:
-    (slope, shift), _ = minimise(np.column_stack((held_out, np.ones(len(y)))), y, weight, np.array([0.01, 1e-6]), np.array([1.0, 0.0]))
-    return max(0.05, float(slope)), float(shift)
 
 
 def _base_rate(sheet: Sheet, y: Array, weight: Array) -> _Column:

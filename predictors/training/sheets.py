@@ -50,13 +50,12 @@ class Start:
     """The sheet of first purchases, with what correcting for who was bought needs: see `predictors.training.offpolicy`.
 
     All (n,): `bought` the place of the plan bought first, -1 where none was or it gave nothing; `chance` that it was bought and its outcome told, by
-    the logged propensity and the share of decisions like it that were rewarded; `weight` the decisions each row stands for.
+    the logged propensity and the share of decisions like it that were rewarded.
     """
 
     sheet: Sheet
     bought: Places
     chance: Array
-    weight: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,8 @@ class States:
     """Every answer in hand after every purchase of the rewarded decisions, in order.
 
     All (m,), and evidence (m, e): `decision` and `step` say after which purchase of which decision, `plan` the place of that purchase's plan (-1: not
-    among ours), `y` P(the answer is right), NaN where nothing is known of it, `answer` a number that is the same for the same answer of a decision, 0
-    for the one that could not be read, and `own` whether it is the answer that this purchase itself gave.
+    among ours), `y` P(the answer is right), NaN where nothing is known of it, and `answer` a number that is the same for the same answer of a
+    decision, 0 for the one that could not be read.
     """
 
     evidence: Floats
@@ -75,23 +74,31 @@ class States:
     y: Floats
     weight: Floats
     answer: Places
-    own: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The decisions to learn from with their features (n, f) and groups (n,); `first` and `told` are each one's first purchase and what is known."""
+    """The decisions to learn from, with their features (n, f), groups (n,), weights (n,), and what is told of their answers."""
 
     decisions: Sequence[Logged]
     features: Floats
     group: Places
+    weight: Array
     told: Sequence[Mapping[str, tuple[float, float]]]
 
     @classmethod
     def of(cls, decisions: Sequence[Logged], noise: Noise) -> "Log":
         """With what the rewards say."""
         features = np.stack([one.features for one in decisions])
-        return cls(decisions, features, np.array([_group(one.features) for one in decisions]), [verdicts(one, noise) for one in decisions])
+        group = np.array([_group(one.features) for one in decisions])
+        weight = np.array([one.weight for one in decisions])
+        return cls(decisions, features, group, weight, [verdicts(one, noise) for one in decisions])
+
+    @property
+    def worth(self) -> float:
+        """How much the average of what was told of an answer is worth: see `Noise.worth`."""
+        told = [worth for answers in self.told for answer, (_, worth) in answers.items() if answer]
+        return sum(told) / max(1, len(told))
 
     def made(self, index: int) -> list[Purchase]:
         """The purchases of a decision that came to an outcome, in order."""
@@ -112,33 +119,35 @@ def start_sheet(log: Log, plans: Sequence[str]) -> Start:
         if first.shown.answer in told:
             known[index] = True
             y[index, bought[index]], weight[index, bought[index]] = told[first.shown.answer]
-    observed = chance_of(known, [(purchases[0].shown.plan, len(purchases)) if purchases else ("", 0) for purchases in made])
-    stands = np.array([one.weight for one in log.decisions])
-    weight *= (stands / np.maximum(observed, _RAREST))[:, None]
-    return Start(Sheet(log.features, y, weight, log.group), np.where(known, bought, -1), np.maximum(propensity * observed, _RAREST), stands)
+    observed = chance_of(known, log)
+    weight *= (log.weight / observed)[:, None]
+    chance = np.maximum(propensity * observed, _RAREST)
+    return Start(Sheet(log.features, y, weight.astype(np.float32), log.group), np.where(known, bought, -1), chance)
 
 
-def chance_of(seen: NDArray[np.bool_], cells: Sequence[object]) -> Array:
-    """P(seen) of each (n,), as often as in its cell, drawn towards the share of all where a cell is small."""
+def chance_of(seen: NDArray[np.bool_], log: Log) -> Array:
+    """P(seen) of each decision (n,): its share among those of the same first plan and number of stages, drawn to that of all where they are few."""
+    made = [log.made(index) for index in range(len(log.decisions))]
+    cells = [(one[0].shown.plan, len(one)) if one else ("", 0) for one in made]
     places = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
     cell = np.array([places[one] for one in cells], int)
-    count, total = np.bincount(cell, seen, len(places)), np.bincount(cell, minlength=len(places))
-    return np.asarray(((count + _DOUBT * seen.mean()) / (total + _DOUBT))[cell])
+    count, total = np.bincount(cell, seen * log.weight), np.bincount(cell, log.weight)
+    share = count.sum() / total.sum()
+    chance: Array = np.maximum(((count + _DOUBT * share) / (total + _DOUBT))[cell], _RAREST)
+    return chance
 
 
 def states(log: Log, plans: Sequence[str], told: Callable[[Iterable[int]], Iterable[int]] = iter) -> States:
     """What belief and rescue learn from. `told` may show how far it has come."""
     place = {plan: index for index, plan in enumerate(plans)}
     rows = [row for index in told(range(len(log.decisions))) if log.told[index] for row in _states_of(log, index, plans, place)]
-    evidence, *columns = zip(*rows, strict=True) if rows else [[]] * 8
-    kinds = (int, int, int, np.float32, np.float32, int, bool)
+    evidence, *columns = zip(*rows, strict=True) if rows else [[]] * 7
+    kinds = (int, int, int, np.float32, np.float32, int)
     stacked = np.stack(evidence) if rows else np.zeros((0, len(names(plans))), np.float32)
     return States(stacked, *(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def _states_of(
-    log: Log, index: int, plans: Sequence[str], place: Mapping[str, int]
-) -> Iterator[tuple[Vector, int, int, int, float, float, int, bool]]:
+def _states_of(log: Log, index: int, plans: Sequence[str], place: Mapping[str, int]) -> Iterator[tuple[Vector, int, int, int, float, float, int]]:
     made, told = log.made(index), log.told[index]
     numbers = {answer: number for number, answer in enumerate(dict.fromkeys(["", *(one.shown.answer for one in made)]))}
     for step, purchase in enumerate(made):
@@ -146,15 +155,12 @@ def _states_of(
         for answer in dict.fromkeys(one.answer for one in shown if one.answer) or [""]:
             y, weight = told.get(answer, (np.nan, 0.0))
             evidence = summarise(shown, answer, plans)
-            yield evidence, index, step, place.get(purchase.shown.plan, -1), y, weight, numbers[answer], answer == purchase.shown.answer
+            yield evidence, index, step, place.get(purchase.shown.plan, -1), y, weight, numbers[answer]
 
 
 def observed_weight(log: Log) -> Array:
-    """How many decisions each (n,) stands for, those that nobody rewarded among them: one over P(rewarded), by first plan and number of stages."""
-    made = [log.made(index) for index in range(len(log.decisions))]
-    seen = np.array([bool(told) for told in log.told])
-    chance = chance_of(seen, [(one[0].shown.plan, len(one)) if one else ("", 0) for one in made])
-    return np.array([one.weight for one in log.decisions]) / np.maximum(chance, _RAREST)
+    """How many decisions each rewarded one (n,) stands for: those like it that nobody rewarded are among them."""
+    return log.weight / chance_of(np.array([bool(told) for told in log.told]), log)
 
 
 def belief_sheet(log: Log, found: States) -> Sheet:
