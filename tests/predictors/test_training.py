@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from predictors.training.cases import FOLDS, Sheet, belief_sheet, cases, rescue_sheet, start_sheet
+from predictors.training.fit import fit, fit_head, quality
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from predictors.artifact import load
 from predictors.evidence import names, of_record, summarise
 from predictors.logistic import KIND, Logistic
-from predictors.training.cases import FOLDS, Sheet, belief_sheet, cases, rescue_sheet, start_sheet
-from predictors.training.fit import fit, fit_head, quality
 from router.errors import InvalidQuery
 from router.record import rewarded
 from router.types import Candidate, Evidence, Finish, Outcome, Record, Reward, Usage
