@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.metrics import quality_at
+
 Array = NDArray[np.float64]
 
 FOLDS = 5
@@ -64,18 +66,7 @@ def best_constant(table: Table) -> str:
 def mixture(table: Table, cost: float | None = None) -> Point:
     """The best random mixture of constant plans that costs as much as the router: the concave hull of the constants at its cost."""
     cost = float(table.routed_cost.mean()) if cost is None else cost
-    points = sorted((point.cost, point.accuracy) for point in (constant(table, plan) for plan in table.plans))
-    return Point(accuracy=_hull_at(points, cost), cost=cost)
-
-
-def _hull_at(points: Sequence[tuple[float, float]], cost: float) -> float:
-    """Height of the upper non-decreasing hull of (cost, accuracy) at `cost`."""
-    best = max((accuracy for price, accuracy in points if price <= cost), default=points[0][1])
-    for left_cost, left in points:
-        for right_cost, right in points:
-            if left_cost <= cost < right_cost:
-                best = max(best, left + (right - left) * (cost - left_cost) / (right_cost - left_cost))
-    return best
+    return Point(accuracy=quality_at(table.cost.mean(0), table.right.mean(0), cost), cost=cost)
 
 
 def grouped(table: Table, groups: Sequence[str]) -> Point:
