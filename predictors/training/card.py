@@ -20,6 +20,7 @@ from predictors.training.log import Survey
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise
 from predictors.training.offpolicy import pseudo_outcomes
+from predictors.training.scoring import score
 from predictors.training.selection import FittedHead, fit_head
 from predictors.training.sheets import FOLDS, Log, Sheet, Start
 from router.errors import BadArtifact
@@ -85,33 +86,19 @@ def write(directory: Path, version: str, told: Told) -> None:
 
 
 def figures(y: Array, held_out: Array, group: NDArray[np.integer] | None = None, seed: int = 0) -> Facts:
-    """Held-out figures of a head: rows, base rate, AUC, Brier score and expected calibration error (10 equal-mass bins).
+    """Rows, base rate, AUC, Brier score and calibration error of held-out log-odds (n,) for P(right) (n,); with groups, 95 % intervals over them.
 
-    `y` (n,) are P(right), `held_out` (n,) log-odds. With groups, each figure has its 95 % interval, from a bootstrap over groups.
+    What cannot be told, such as the AUC of outcomes that are all alike, is left out.
     """
     if len(y) == 0:
         return {"rows": 0}
-    p = sigmoid(held_out)
-    _, rank = np.unique(p, return_inverse=True)
-    bins = np.minimum(np.argsort(np.argsort(p, kind="stable"), kind="stable") * _BINS // len(p), _BINS - 1)
-
-    def of(weight: Array) -> Array:
-        total = weight.sum()
-        right, wrong = np.bincount(rank, weight * y), np.bincount(rank, weight * (1 - y))
-        pairs = right.sum() * wrong.sum()
-        auc = (right @ (wrong.cumsum() - wrong / 2)) / pairs if pairs > 0 else math.nan
-        error = np.abs(np.bincount(bins, weight * (y - p))).sum() / total
-        return np.array([weight @ y / total, auc, weight @ (y - p) ** 2 / total, error])
-
-    names = ("base_rate", "auc", "brier", "ece")
-    found: Facts = {"rows": len(y)} | {name: round(float(value), 4) for name, value in zip(names, of(np.ones(len(y))), strict=True)}
-    if group is not None:
-        _, members = np.unique(group, return_inverse=True)
-        rng, count = np.random.default_rng(seed), int(members.max()) + 1
-        drawn = np.array([of(rng.multinomial(count, np.full(count, 1 / count))[members].astype(float)) for _ in range(_RESAMPLES)])
-        ends = np.nanquantile(drawn, (0.025, 0.975), axis=0) if not np.isnan(drawn).all(axis=0).any() else np.quantile(drawn, (0.025, 0.975), axis=0)
-        found |= {f"{name}_interval": [round(float(end), 4) for end in pair] for name, pair in zip(names, ends.T, strict=True)}
-    return {name: value for name, value in found.items() if not np.isnan(value).any()}
+    scored = score(sigmoid(held_out), y, group=group, resamples=1 if group is None else _RESAMPLES, seed=seed)
+    found: Facts = {"rows": len(y), "base_rate": round(float(y.mean()), 4)}
+    for name in ("auc", "brier", "ece"):
+        if (one := scored[name]) is not None:
+            found[name] = round(one.value, 4)
+            found |= {} if group is None else {f"{name}_interval": [round(one.low, 4), round(one.high, 4)]}
+    return found
 
 
 def _seen(sheet: Sheet, place: int, head: FittedHead) -> tuple[Array, Array, NDArray[np.int64]]:
