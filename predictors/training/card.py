@@ -116,7 +116,7 @@ def _quality(sheet: Sheet, place: int, head: FittedHead, seed: int) -> Facts:
     seen = one.seen(0)
     few = Sheet(one.x[seen], one.y[seen], one.weight[seen], one.group[seen]).most(_CONTROL_ROWS)
     controls = {"base rate only": figures(few.y[:, 0].astype(float), _base_rates(few))}
-    for name, x in (("prompt length only", few.x[:, [0, _LENGTH]] if few.x.shape[1] > _LENGTH else few.x), ("shuffled", _shuffled(few.x, seed))):
+    for name, x in (("prompt length only", few.x[:, [0, _LENGTH]]), ("shuffled", _shuffled(few.x, seed))):
         controls[name] = figures(few.y[:, 0].astype(float), fit_head(replace(few, x=x), seed=seed).held_out[:, 0])
     return {**found, **told, "controls": controls}
 

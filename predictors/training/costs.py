@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from predictors.training.sheets import Log
 
 POINTS = (0.5, 0.9)
-_CUT = ("budget", "deadline", "cancelled", "failed")  # stop reasons after which more would have been spent: what was spent is a lower bound
+_CUT = (
+    "budget",
+    "deadline",
+    "cancelled",
+    "backend",
+    "failed",
+)  # stop reasons after which more would have been spent: what was spent is a lower bound
 _FEWEST = 10  # purchases under which nothing is said of their spread
 
 Array = NDArray[np.float64]

@@ -1,6 +1,7 @@
 """The decision log as what learning needs of it, read out of core: DuckDB joins, samples and sorts, and what is left comes decision by decision."""
 
 import glob
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +106,15 @@ def parquet_files(source: Path) -> list[Path]:
     return found
 
 
+def plans_bought(files: Sequence[Path]) -> tuple[str, ...]:
+    """Every plan that a log has bought, by name."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-log-") as spill, _database(Path(spill)) as database:
+        for file in files:
+            _check(database, file)
+        found = database.execute(f"SELECT DISTINCT plan FROM read_parquet({_list(files)}, union_by_name = true) WHERE action = 'buy' ORDER BY plan")
+        return tuple(name for (name,) in found.fetchall() if name)
+
+
 def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
     """Write the rows to learn from as one Parquet file: decisions together, rewards before stages, each id once, the first that the log has.
 
@@ -151,7 +161,7 @@ def _survey(database: duckdb.DuckDBPyConnection, most: int) -> Survey:
         """CREATE TEMP TABLE decision AS SELECT decision_id,
             max(feature_version) FILTER (kind = 'stage' AND stage = 0) AS version, max("at") FILTER (kind = 'stage') AS "at",
             coalesce(bool_or(explored) FILTER (kind = 'stage'), false) AS explored,
-            bool_or(kind = 'reward' AND isfinite(reward)) IS TRUE AS rewarded, count(*) AS rows, md5_number_lower(decision_id) AS place
+            bool_or(kind = 'reward' AND isfinite(reward)) IS TRUE AS rewarded, count(DISTINCT id) AS rows, md5_number_lower(decision_id) AS place
         FROM log GROUP BY decision_id"""
     )
     newest = database.execute('SELECT arg_max(version, "at") FROM decision WHERE length(version) > 0').fetchone()

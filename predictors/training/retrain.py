@@ -53,9 +53,9 @@ class Work:
     """The folder beside the target where finished stages wait for the last one; what was begun with other inputs is thrown away."""
 
     def __init__(self, directory: Path, key: str, bar: "tqdm[Any]") -> None:
-        self.folder = directory.with_name(f".{directory.name}-{key}")
+        self.folder = directory.with_name(f".{directory.name}.work-{key}")
         self._bar = bar
-        for old in directory.parent.glob(f".{directory.name}-*"):
+        for old in directory.parent.glob(f".{directory.name}.work-*"):
             if old != self.folder:
                 shutil.rmtree(old)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,7 @@ def retrain(
     The same log, plans and seed give the same bytes. A run that was cut off is gone on with. InvalidQuery where there is nothing to learn from,
     Overloaded while another run writes to the same folder; what was in the folder is then as it was.
     """
+    directory = directory.absolute()
     files = [file for one in ([source] if isinstance(source, Path) else source) for file in parquet_files(one)]
     if not files:
         raise InvalidQuery(NOTHING)
@@ -104,7 +105,11 @@ def retrain(
     # These problems are so small that threads only wait for one another: eight times slower on two busy cores.
     with _alone(directory), tqdm(total=len(_STAGES), unit="stage", disable=not progress) as bar, threadpool_limits(limits=1):
         work = Work(directory, _key(files, plans, seed, most), bar)
-        report = _retrain(files, tuple(plans), directory, work, seed=seed, most=most, progress=progress)
+        try:
+            report = _retrain(files, tuple(plans), directory, work, seed=seed, most=most, progress=progress)
+        except InvalidQuery:  # it would be refused again
+            shutil.rmtree(work.folder)
+            raise
         shutil.rmtree(work.folder)
     return report
 
@@ -120,9 +125,9 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     first = start_sheet(log, plans)
     start = work.head("start", lambda: _start(first, log, noise, seed))
     beliefs = belief_sheet(log, found)
-    belief = work.head("belief", lambda: _fit(beliefs, log, noise, seed)[0])
+    belief = work.head("belief", lambda: _fit(beliefs, log, noise, seed))
     rescues = rescue_sheet(log, found, plans, lambda x: logits(belief, x)[:, 0])
-    rescue = work.head("rescue", lambda: _fit(rescues, log, noise, seed)[0])
+    rescue = work.head("rescue", lambda: _fit(rescues, log, noise, seed))
     costs, _ = work.stage("costs", lambda: (_rest(log, found, start, belief, plans), {}))
 
     width = log.features.shape[1]
@@ -135,6 +140,8 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
         "rescue_after": costs.pop("wrong") @ rescue.arrays["weights"][:, width:].T,
         **costs,
     }
+    first = replace(first, sheet=_told_apart(first.sheet, log, noise, start))
+    beliefs = _told_apart(beliefs, log, noise, belief)
     heads = card.Heads(plans=plans, log=log, start=first, start_head=start, belief=beliefs, belief_head=belief, arrays=arrays)
     told = card.describe(survey, noise, heads, directory, seed)
     version = save(directory, kind=KIND, plans=plans, feature_version=survey.feature_version, arrays=arrays, facts=told.facts)
@@ -163,29 +170,31 @@ def _noise(work: Work, decisions: Sequence[Logged]) -> Noise:
     return Noise(arrays["sensitivity"], arrays["specificity"], facts["right"], facts["compared"])
 
 
-def _fit(sheet: Sheet, log: Log, noise: Noise, seed: int) -> tuple[FittedHead, Sheet]:
-    """The head, and the sheet with the labels it was fitted to.
-
-    P(right | rewards) says what was likely for an average answer. Where sources are poor, what is likely for this one is told apart from it by the
-    EM of Raykar et al. (2010, "Learning from crowds", section 2.3): the head's held-out odds take the place of the average's, and it is fitted again.
-    """
+def _fit(sheet: Sheet, log: Log, noise: Noise, seed: int) -> FittedHead:
+    """The head; where sources are poor it is fitted again to what it makes of them itself."""
     head = fit_head(sheet, seed=seed)
-    seen = ~np.isnan(sheet.y)
-    if not seen.any() or log.worth >= _DOUBTFUL:
-        return head, sheet
-    average = math.log(noise.right / (1 - noise.right))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        told = np.log(sheet.y / (1 - sheet.y)) - average
-    for _ in range(_ROUNDS):
-        sheet = replace(sheet, y=np.where(seen, sigmoid(told + head.held_out), np.nan).astype(np.float32))
-        head = fit_head(sheet, seed=seed)
-    return head, sheet
+    for _ in range(_ROUNDS if log.worth < _DOUBTFUL and len(sheet.y) else 0):
+        head = fit_head(_told_apart(sheet, log, noise, head), seed=seed)
+    return head
+
+
+def _told_apart(sheet: Sheet, log: Log, noise: Noise, head: FittedHead) -> Sheet:
+    """The sheet with what is likely for each answer, where the rewards alone say what is for an average one.
+
+    The E-step of Raykar et al. (2010, "Learning from crowds", section 2.3): the head's held-out odds take the place of the average's.
+    """
+    if log.worth >= _DOUBTFUL:
+        return sheet
+    with np.errstate(divide="ignore"):
+        told = np.log(sheet.y / (1 - sheet.y)) - math.log(noise.right / (1 - noise.right))
+    return replace(sheet, y=np.where(np.isnan(sheet.y), np.nan, sigmoid(told + head.held_out)).astype(np.float32))
 
 
 def _start(first: Start, log: Log, noise: Noise, seed: int) -> FittedHead:
     """P(right) of each plan bought first, recalibrated on all queries and not only on those it was bought for."""
-    head, sheet = _fit(first.sheet, log, noise, seed)
-    worth = pseudo_outcomes(head.held_out, sheet.y, first.bought, first.chance)
+    head = _fit(first.sheet, log, noise, seed)
+    y = _told_apart(first.sheet, log, noise, head).y
+    worth = pseudo_outcomes(head.held_out, y, first.bought, first.chance)
     return recalibrated(head, *recalibrate(head.held_out, worth, log.weight))
 
 

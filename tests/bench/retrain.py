@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from predictors.training.retrain import retrain
-from router.archive import SCHEMA
+from router.archive import columnar
 
 PLANS = ("nano", "small", "large", "vote")
 WIDTH = 86  # of the features, as the static encoder's
@@ -27,22 +27,6 @@ CHUNK = 25_000
 
 def lists(lengths, values):
     return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], lengths.cumsum())).astype(np.int32)), pa.array(values))
-
-
-def whole(columns, count):
-    """A table of the log with these columns, and every other one empty."""
-    empty = {"string": "", "bool": False}
-    arrays = []
-    for field in SCHEMA:
-        if field.name in columns:
-            arrays.append(pa.array(columns[field.name]).cast(field.type))
-        elif pa.types.is_list(field.type):
-            arrays.append(lists(np.zeros(count, int), pa.array([], field.type.value_type)))
-        elif field.name == "reward":
-            arrays.append(pa.nulls(count, field.type))
-        else:
-            arrays.append(pa.repeat(pa.scalar(empty.get(str(field.type), 0), field.type), count))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def stage_rows(ids, stage, x, before, rng):
@@ -57,15 +41,15 @@ def stage_rows(ids, stage, x, before, rng):
     scores = 1 / (1 + np.exp(-rng.normal(np.where(right[each] & same, 1.5, -1.5), 2)))
     cost = np.exp(plan + 3 + 0.3 * x[:, 2] + rng.normal(size=count) * 0.3)
     columns = {
-        "id": [f"{one}/{stage}" for one in ids], "decision_id": ids, "kind": ["stage"] * count, "stage": np.full(count, stage),
-        "at": rng.random(count) * 1e6 + stage, "schema_version": np.ones(count, int), "features": lists(np.full(count, WIDTH), x.ravel()),
+        "id": [f"{one}/{stage}" for one in ids], "decision_id": ids, "kind": ["stage"] * count, "tenant": ids, "stage": np.full(count, stage),
+        "at": rng.random(count) * 1e6 + stage, "features": lists(np.full(count, WIDTH), x.ravel()),
         "feature_version": ["bench"] * count, "answer": before, "action": ["buy"] * count, "plan": np.array(PLANS)[plan],
         "propensity": np.full(count, 1 / len(PLANS)), "explored": np.ones(count, bool), "outcome_answer": answer,
         "outcome_answers": lists(lengths, np.where(same, answer[each], "3")), "outcome_scores": lists(lengths, scores),
         "outcome_logprobs": lists(lengths, -rng.random(len(each))), "stop_reason": ["done"] * count, "cost": cost.astype(int) + 1,
         "kept_tokens": cost.astype(int), "seconds": cost / 100,
     }  # fmt: skip
-    return whole(columns, count), answer
+    return columnar(columns, count), answer
 
 
 def write_log(rows: int, folder: Path) -> None:
@@ -83,16 +67,18 @@ def write_log(rows: int, folder: Path) -> None:
             table, answer[on] = stage_rows(ids[on], stage, x[on], answer[on], rng)
             tables.append(table)
         ending = {
-            "id": [f"{one}/{stage}" for one, stage in zip(ids, stages, strict=True)], "decision_id": ids, "kind": ["stage"] * count, "stage": stages,
-            "at": rng.random(count) * 1e6 + 5, "schema_version": np.ones(count, int), "answer": answer, "action": ["stop"] * count,
+            "id": [f"{one}/{stage}" for one, stage in zip(ids, stages, strict=True)], "decision_id": ids, "kind": ["stage"] * count, "tenant": ids,
+            "stage": stages, "at": rng.random(count) * 1e6 + 5, "answer": answer, "action": ["stop"] * count,
             "stop_reason": ["stopped"] * count, "propensity": np.ones(count), "feature_version": ["bench"] * count,
         }  # fmt: skip
         reward = {
-            "id": [f"{one}/-1/verifier" for one in ids], "decision_id": ids, "kind": ["reward"] * count, "stage": np.full(count, -1),
-            "at": np.full(count, 2e6), "schema_version": np.ones(count, int), "reward": (answer == "7").astype(float),
+            "id": [f"{one}/-1/verifier" for one in ids], "decision_id": ids, "kind": ["reward"] * count, "tenant": ids, "stage": np.full(count, -1),
+            "at": np.full(count, 2e6), "reward": (answer == "7").astype(float),
             "reward_source": ["verifier"] * count,
         }  # fmt: skip
-        pq.write_table(pa.concat_tables([*tables, whole(ending, count), whole(reward, count)]), folder / f"{start:09d}.parquet", compression="zstd")
+        pq.write_table(
+            pa.concat_tables([*tables, columnar(ending, count), columnar(reward, count)]), folder / f"{start:09d}.parquet", compression="zstd"
+        )
 
 
 def measure(rows: int) -> dict[str, float]:
