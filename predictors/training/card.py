@@ -48,6 +48,7 @@ class Heads:
     belief: Sheet
     belief_head: FittedHead
     arrays: Mapping[str, NDArray[Any]]
+    lexical: bool  # whether the features are ours, so that the length of the prompt is known to be among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,8 @@ def describe(survey: Survey, noise: Noise, heads: Heads, directory: Path, seed: 
     facts: Facts = {
         "decisions": int(sum(bool(told) for told in heads.log.told)),
         "data": _data(survey, noise, heads),
-        "belief": _quality(*sheets["belief"], seed),
-        "start": {plan: _quality(*sheets[f"start/{plan}"], seed) for plan in heads.plans},
+        "belief": _quality(*sheets["belief"], heads.lexical, seed),
+        "start": {plan: _quality(*sheets[f"start/{plan}"], heads.lexical, seed) for plan in heads.plans},
         "corrected": _corrected(heads),
     }
     reliability = {name: _reliability(*_seen(sheet, place, head)[:2]) for name, (sheet, place, head) in sheets.items()}
@@ -106,7 +107,7 @@ def _seen(sheet: Sheet, place: int, head: FittedHead) -> tuple[Array, Array, NDA
     return sheet.y[seen, place].astype(float), head.held_out[seen, place], sheet.group[seen]
 
 
-def _quality(sheet: Sheet, place: int, head: FittedHead, seed: int) -> Facts:
+def _quality(sheet: Sheet, place: int, head: FittedHead, lexical: bool, seed: int) -> Facts:
     """Figures of one output of a head, and of its controls on the same rows."""
     found = figures(*_seen(sheet, place, head), seed=seed)
     if not found["rows"]:
@@ -116,7 +117,8 @@ def _quality(sheet: Sheet, place: int, head: FittedHead, seed: int) -> Facts:
     seen = one.seen(0)
     few = Sheet(one.x[seen], one.y[seen], one.weight[seen], one.group[seen]).most(_CONTROL_ROWS)
     controls = {"base rate only": figures(few.y[:, 0].astype(float), _base_rates(few))}
-    for name, x in (("prompt length only", few.x[:, [0, _LENGTH]]), ("shuffled", _shuffled(few.x, seed))):
+    less = {"shuffled": _shuffled(few.x, seed)} | ({"prompt length only": few.x[:, [0, _LENGTH]]} if lexical else {})
+    for name, x in less.items():
         controls[name] = figures(few.y[:, 0].astype(float), fit_head(replace(few, x=x), seed=seed).held_out[:, 0])
     return {**found, **told, "controls": controls}
 
@@ -308,7 +310,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 def _plot_reliability(path: Path, reliability: Mapping[str, tuple[list[float], list[float]]]) -> None:
     with mpl.rc_context({"font.size": 8}):
-        figure = Figure(figsize=(5, 5), layout="constrained")
+        figure = Figure(figsize=(5, 5), layout="tight")
         axes = figure.add_subplot(xlabel="forecast P(right)", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
         for name, (forecast, right) in reliability.items():
@@ -319,7 +321,7 @@ def _plot_reliability(path: Path, reliability: Mapping[str, tuple[list[float], l
 
 def _plot_curve(path: Path, curve: Facts) -> None:
     with mpl.rc_context({"font.size": 8}):
-        figure = Figure(figsize=(6, 4), layout="constrained")
+        figure = Figure(figsize=(6, 4), layout="tight")
         axes = figure.add_subplot(xlabel="micro-dollars per query", ylabel="share right (doubly robust)", xscale="log")
         for name in ("forecast", "base rate only", "shuffled"):
             if curve.get(name):

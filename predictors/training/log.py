@@ -1,6 +1,7 @@
 """The decision log as what learning needs of it, read out of core: DuckDB joins, samples and sorts, and what is left comes decision by decision."""
 
 import glob
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ _COLUMNS = {
     "stop_reason": "VARCHAR", "prompt_tokens": "BIGINT", "kept_tokens": "BIGINT", "discarded_tokens": "BIGINT", "cancelled_tokens": "BIGINT",
     "scored_tokens": "BIGINT", "cost": "BIGINT", "seconds": "DOUBLE", "reward": "DOUBLE", "reward_source": "VARCHAR",
 }  # fmt: skip
+_EMPTY = {"VARCHAR": "''", "VARCHAR[]": "[]", "DOUBLE[]": "[]", "BIGINT": "0", "DOUBLE": "'nan'", "BOOLEAN": "false"}  # where there is no value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,6 @@ class Purchase:
     stage: int
     shown: Shown
     propensity: float
-    explored: bool
     stop_reason: str
     tokens: int
     cost: int
@@ -53,6 +54,12 @@ class Purchase:
     def made(self) -> bool:
         """Whether it came to an outcome."""
         return self.stop_reason not in NO_OUTCOME
+
+    @property
+    def sound(self) -> bool:
+        """Whether its numbers can be what they are said to be."""
+        alike = len(self.shown.answers) == len(self.shown.scores) == len(self.shown.logprobs)
+        return alike and 0 < self.propensity <= 1 and 0 <= self.seconds < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
     with _database(into.parent) as database:
         for file in files:
             _check(database, file)
-        names = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind in _COLUMNS.items())
+        names = ", ".join(f'coalesce(CAST("{name}" AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _COLUMNS.items())
         database.execute(
             f"CREATE TEMP VIEW log AS SELECT {names}, features, filename, file_row_number FROM read_parquet({_list(files)},"
             " union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true)"
@@ -140,7 +147,7 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
 
 
 def read(file: Path) -> Iterator[list[Logged]]:
-    """The decisions that `sample` wrote, some thousands at a time. Those whose features are not finite, or are not as wide as most, are left out."""
+    """The decisions that `sample` wrote, some thousands at a time. Those with numbers that cannot be, or fewer features than most, are left out."""
     with duckdb.connect() as database:
         (width,) = database.execute(f"SELECT mode(len(features)) FROM read_parquet('{_quoted(file)}')").fetchone() or (None,)
     left: pa.Table | None = None
@@ -222,29 +229,29 @@ def _decisions(table: pa.Table, width: int) -> list[Logged]:
 
 
 _READ = (
-    "decision_id", "weight", "kind", "at", "stage", "answer", "action", "plan", "propensity", "explored", "outcome_answer", "outcome_answers",
+    "decision_id", "weight", "kind", "at", "stage", "answer", "action", "plan", "propensity", "outcome_answer", "outcome_answers",
     "outcome_scores", "outcome_logprobs", "stop_reason", "prompt_tokens", "kept_tokens", "discarded_tokens", "cancelled_tokens", "scored_tokens",
     "cost", "seconds", "reward", "reward_source",
 )  # fmt: skip
 
 
 def _decision(rows: Sequence[tuple[Any, ...]], features: NDArray[np.float32], usable: NDArray[np.int64]) -> Logged | None:
-    """One decision from its rows; None without usable features of its first stage."""
+    """One decision from its rows; None without usable features of its first stage, or with a purchase whose numbers cannot be."""
     purchases, ratings, given, place = [], [], "", -1
     for row in rows:
-        (_, weight, kind, at, stage, answer, action, plan, propensity, explored, outcome_answer, answers, scores, logprobs, stop_reason,
+        (_, weight, kind, at, stage, answer, action, plan, propensity, outcome_answer, answers, scores, logprobs, stop_reason,
          *tokens, cost, seconds, reward, source, index) = row  # fmt: skip
         if kind == "reward":
-            if reward is not None and np.isfinite(reward):
+            if math.isfinite(reward):
                 ratings.append(Rating(stage, min(1.0, max(0.0, reward)), source, at))
             continue
         place, began = (usable[index], at) if stage == 0 else (place, at)
         if action == "buy":
-            shown = Shown(plan=plan, answer=outcome_answer, answers=tuple(answers or ()), scores=tuple(scores or ()), logprobs=tuple(logprobs or ()))
-            purchases.append(Purchase(stage, shown, propensity, explored, stop_reason, sum(tokens), cost, seconds))
+            shown = Shown(plan=plan, answer=outcome_answer, answers=tuple(answers), scores=tuple(scores), logprobs=tuple(logprobs))
+            purchases.append(Purchase(stage, shown, propensity, stop_reason, sum(tokens), cost, seconds))
         if action != "buy" or stop_reason not in NO_OUTCOME:
             given = answer
-    if place < 0:
+    if place < 0 or not all(one.sound for one in purchases):
         return None
     return Logged(rows[0][0], began, features[place], weight, tuple(purchases), given, tuple(ratings))
 

@@ -142,7 +142,8 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     }
     first = replace(first, sheet=_told_apart(first.sheet, log, noise, start))
     beliefs = _told_apart(beliefs, log, noise, belief)
-    heads = card.Heads(plans=plans, log=log, start=first, start_head=start, belief=beliefs, belief_head=belief, arrays=arrays)
+    lexical = survey.feature_version.startswith("lexical")
+    heads = card.Heads(plans=plans, log=log, start=first, start_head=start, belief=beliefs, belief_head=belief, arrays=arrays, lexical=lexical)
     told = card.describe(survey, noise, heads, directory, seed)
     version = save(directory, kind=KIND, plans=plans, feature_version=survey.feature_version, arrays=arrays, facts=told.facts)
     card.write(directory, version, told)

@@ -39,7 +39,7 @@ def a_log(count, seed, ceiling):
         needed, most = 100 * np.exp(x + 0.5 * rng.normal()), ceiling * 100 * np.exp(x + rng.random())
         spent, reason = (needed, "done") if needed <= most else (most, "budget")
         shown = Shown(plan="p", answer="7", answers=("7",), scores=(0.5,), logprobs=(0.0,))
-        bought = Purchase(0, shown, 1.0, True, reason, round(spent), round(spent), spent / 50)
+        bought = Purchase(0, shown, 1.0, reason, round(spent), round(spent), spent / 50)
         decisions.append(Logged(str(index), 0.0, np.array([1.0, x], np.float32), 1.0, (bought,), "7", ()))
     return Log.of(decisions, CERTAIN)
 
@@ -69,7 +69,7 @@ def test_the_expected_cost_meets_the_mean_and_follows_the_features():
 @pytest.mark.parametrize("reason", ["failed", "cancelled"])
 def test_what_gave_nothing_bounds_the_spread_but_not_the_expectation(reason):
     log = a_log(50, 2, ceiling=1e9)
-    lost = Purchase(0, log.decisions[0].purchases[0].shown, 1.0, True, reason, 1, 1, 0.01)
+    lost = Purchase(0, log.decisions[0].purchases[0].shown, 1.0, reason, 1, 1, 0.01)
     more = Log.of([*log.decisions, Logged("lost", 0.0, log.features[0], 1.0, (lost,), "", ())], CERTAIN)
     assert cost_arrays(more, ["p"])["cost"] == pytest.approx(cost_arrays(log, ["p"])["cost"])
     assert np.all(cost_arrays(more, ["p"])["tokens_quantiles"] >= cost_arrays(log, ["p"])["tokens_quantiles"])

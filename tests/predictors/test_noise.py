@@ -66,7 +66,7 @@ def test_what_is_said_is_weighed_by_bayes_rule():
 
 def a_decision(*answers, given="", ratings=()):
     bought = tuple(
-        Purchase(stage, Shown(plan="p", answer=answer, answers=(answer,), scores=(0.5,), logprobs=(0.0,)), 1.0, False, "done", 1, 1, 1.0)
+        Purchase(stage, Shown(plan="p", answer=answer, answers=(answer,), scores=(0.5,), logprobs=(0.0,)), 1.0, "done", 1, 1, 1.0)
         for stage, answer in enumerate(answers)
     )
     return Logged("d", 0.0, np.ones(1, np.float32), 1.0, bought, given, tuple(Rating(*one) for one in ratings))
@@ -103,5 +103,5 @@ def test_an_answer_that_could_not_be_read_is_wrong_and_one_nobody_spoke_of_is_un
 @pytest.mark.parametrize("stop_reason", ["", "failed", "cancelled"])
 def test_what_gave_no_outcome_was_not_rated(stop_reason):
     decision = a_decision("7")
-    lost = Purchase(0, decision.purchases[0].shown, 1.0, False, stop_reason, 1, 1, 1.0)
+    lost = Purchase(0, decision.purchases[0].shown, 1.0, stop_reason, 1, 1, 1.0)
     assert likely(Logged("d", 0.0, decision.features, 1.0, (lost,), "", (Rating(0, 1.0, "verifier", 1.0),))) == {"": 0.0}

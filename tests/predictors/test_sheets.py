@@ -21,7 +21,7 @@ def shown(plan, answer):
 
 def a_decision(*bought, given="", right=None, name="d", features=(1.0, 0.5), propensity=0.5, weight=1.0, stop_reason="done"):
     """`bought` are pairs of plan and answer; `right` is the verifier's word on the answer given, or on that of each stage."""
-    purchases = tuple(Purchase(stage, shown(*pair), propensity, True, stop_reason, 10, 10, 0.1) for stage, pair in enumerate(bought))
+    purchases = tuple(Purchase(stage, shown(*pair), propensity, stop_reason, 10, 10, 0.1) for stage, pair in enumerate(bought))
     values = {} if right is None else {-1: right} if isinstance(right, float) else right
     ratings = tuple(Rating(stage, value, "verifier", 1.0) for stage, value in values.items())
     return Logged(name, 0.0, np.array(features, np.float32), weight, purchases, given, ratings)

@@ -213,12 +213,13 @@ def test_ten_rows_one_plan_and_outcomes_that_are_all_alike_give_base_rates(log, 
 def test_a_judge_that_errs_does_not_blur_what_is_learned(log, tmp_path):
     """Rewards are turned round one time in five, as often as a judge's usually are. Nothing it says is surer than .8; what is learned is."""
     rng = np.random.default_rng(0)
+    rows = practice(2_500, seed=5)
     judged = [
         replace(row, id=f"{row.decision_id}/{row.stage}/judge", reward_source="judge", reward=abs(row.reward - (rng.random() < 0.2)))
-        for row in practice(2_500, seed=5)
+        for row in rows
         if row.kind == "reward" and row.stage >= 0
     ]
-    report = fit([row for row in practice(2_500, seed=5) if row.kind == "stage"] + judged, IDS, tmp_path)
+    report = fit([row for row in rows if row.kind == "stage"] + judged, IDS, tmp_path)
     served = Logistic(str(tmp_path))
     for plan, one in report.facts["corrected"].items():
         assert one["corrected"] == pytest.approx(

@@ -89,6 +89,15 @@ def test_decisions_whose_features_are_not_finite_are_left_out(rows, tmp_path, da
     assert bad not in {one.id for one in found}
 
 
+@pytest.mark.parametrize(
+    "damage", [{"propensity": 0.0}, {"propensity": math.nan}, {"seconds": math.nan}, {"seconds": -1.0}, {"outcome_scores": (0.5, 0.5, 0.5)}], ids=str
+)
+def test_decisions_with_numbers_that_cannot_be_are_left_out(rows, tmp_path, damage):
+    place = next(place for place, row in enumerate(rows) if row.action == "buy")
+    survey, found = decisions(written([*rows[:place], replace(rows[place], **damage), *rows[place + 1 :]], tmp_path), tmp_path)
+    assert survey.sampled - len(found) == 1
+
+
 def test_decisions_with_fewer_features_than_most_are_left_out(rows, tmp_path):
     short = [replace(row, features=row.features[:2]) if row.decision_id == rows[0].decision_id else row for row in rows]
     survey, found = decisions(written(short, tmp_path), tmp_path)
