@@ -77,9 +77,9 @@ def recalibrated(head: FittedHead, slope: Array, shift: Array) -> FittedHead:
 def _column(sheet: Sheet, place: int) -> _Column:
     seen = sheet.seen(place)
     y, weight = sheet.y[seen, place].astype(float), sheet.weight[seen, place].astype(float)
+    weight /= weight.mean() if len(weight) else 1.0
     if len(y) < _FEWEST or min(y.sum(), (1 - y).sum()) < _FEWEST_OF_A_KIND:
         return _base_rate(sheet, y, weight)
-    weight /= weight.mean()
     scale = sheet.x[seen].std(0, dtype=float)
     scale[scale < 1e-6] = 1.0
     x = sheet.x / scale

@@ -137,10 +137,10 @@ def chance_of(seen: NDArray[np.bool_], log: Log) -> Array:
     return chance
 
 
-def states(log: Log, plans: Sequence[str], told: Callable[[Iterable[int]], Iterable[int]] = iter) -> States:
-    """What belief and rescue learn from. `told` may show how far it has come."""
+def states(log: Log, plans: Sequence[str], watch: Callable[[Iterable[int]], Iterable[int]] = iter) -> States:
+    """What belief and rescue learn from. `watch` may show how far it has come."""
     place = {plan: index for index, plan in enumerate(plans)}
-    rows = [row for index in told(range(len(log.decisions))) if log.told[index] for row in _states_of(log, index, plans, place)]
+    rows = [row for index in watch(range(len(log.decisions))) if log.told[index] for row in _states_of(log, index, plans, place)]
     evidence, *columns = zip(*rows, strict=True) if rows else [[]] * 7
     kinds = (int, int, int, np.float32, np.float32, int)
     stacked = np.stack(evidence) if rows else np.zeros((0, len(names(plans))), np.float32)
