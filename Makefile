@@ -9,7 +9,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies proto reasoners evaluate-reasoners probe predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain proto reasoners evaluate-reasoners probe predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ bench: $(READY) ## Calls per second beside a bare gRPC echo, and microseconds pe
 
 bench-strategies: $(READY) ## Every strategy at matched token budgets, with its-hub and treequest beside (an hour; ARGS="--questions 40" is quicker)
 	@$(BIN)/python -m tests.bench.strategies $(ARGS)
+
+bench-retrain: $(READY) ## Seconds and memory of retraining from logs of 10,000, 100,000 and 1,000,000 rows (ARGS="--rows 10000" for one size)
+	@$(BIN)/python -m tests.bench.retrain $(ARGS)
 
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh

@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +18,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from router.errors import RouterError
@@ -33,6 +34,7 @@ app.add_typer(config, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Where = Annotated[str, typer.Option("--address", help="gRPC address of a running service.", envvar="RHEOSTAT_ADDRESS")]
+Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
 T = TypeVar("T")
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
 _WIDE = None if sys.stdout.isatty() else 160  # columns, where nobody's terminal says
@@ -83,23 +85,67 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
 
 @app.command()
 def retrain(
-    into: Annotated[
-        Path | None, typer.Option(help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
+    log: Annotated[
+        str | None, typer.Option("--from", help="Folder, file or glob of Parquet to learn from; the data folder's journal, if not given.")
     ] = None,
+    artifact: Annotated[
+        Path | None, typer.Option("--to", help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
+    ] = None,
+    plan: Annotated[
+        list[str] | None, typer.Option(help="Learn about this plan; may be repeated. The configured ones, or all in the log of --from, if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same log and seed give the same bytes.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Fit the predictor to the decision log."""
-    from predictors.training.fit import fit  # noqa: PLC0415 - brings scikit-learn
-    from router.journal import read_log, records  # noqa: PLC0415
+    """Fit the predictor to the decision log, and write its card beside it."""
+    from predictors.training.log import parquet_files, plans_bought  # noqa: PLC0415 - brings DuckDB
+    from predictors.training.retrain import retrain as run  # noqa: PLC0415
+    from router.journal import log_files  # noqa: PLC0415
 
     settings = _settings()
-    with _explained():
-        facts = fit(records(read_log(settings.data / "journal")), tuple(settings.plans), into or settings.predictor_directory)
+    into = artifact or settings.predictor_directory
+    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(settings.data / "journal") as files:
+        plans = tuple(plan or (plans_bought(files) if log else settings.plans))
+        report = run(files, plans, into, seed=seed, progress=not as_json)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(report.facts, indent=2))
         return
-    out.print(f"Fitted on {facts['decisions']} decisions; version {facts['version']} is in {into or settings.predictor_directory}")
-    out.print(_heads(facts))
+    out.print(f"Fitted on {report.facts['decisions']} decisions; version {report.version} is in {into}, and card.md says how good it is")
+    out.print(_heads(report.facts))
+
+
+@app.command("import")
+def import_(  # noqa: PLR0917 - the options of the command
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or JSONL file with a row per query and plan.", exists=True, dir_okay=False)],
+    log: Annotated[Path, typer.Option("--to", help="Folder, or Parquet file, to write; `rheostat retrain --from` reads it.")],
+    query: Column = None,
+    plan: Column = None,
+    outcome: Column = None,
+    cost: Column = None,
+    answer: Column = None,
+    sample: Column = None,
+    tokens_in: Column = None,
+    tokens_out: Column = None,
+    seconds: Column = None,
+    propensity: Column = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a table of outcomes that others have measured into a decision log. Columns with usual names are recognised."""
+    from predictors.encoders import encoders  # noqa: PLC0415 - not needed by the other commands
+    from predictors.features import Featurizer  # noqa: PLC0415
+    from router.tables import KNOWN, import_table  # noqa: PLC0415 - brings DuckDB
+
+    given = locals()
+    columns = {role: given[role] for role in KNOWN if given[role]}
+    settings = _settings()
+    with _explained(), Progress(console=err, disable=as_json) as bar:
+        task = bar.add_task(table.name)
+        describer = Featurizer(encoders.build(settings.encoder.name, settings.encoder.options))
+        found = import_table(table, log, describer, columns=columns, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    if as_json:
+        print(json.dumps({"rows": found.rows, "queries": found.queries, "plans": found.plans, "file": str(found.file)}))
+        return
+    out.print(f"{found.rows} rows, {found.queries} queries, {len(found.plans)} plans are in {found.file}; next: rheostat retrain --from {log}")
 
 
 @app.command()
@@ -200,7 +246,7 @@ def _about(plugin: object) -> str:
     return (inspect.getdoc(plugin) or "").split("\n")[0]
 
 
-def _heads(facts: dict[str, Any]) -> Table:
+def _heads(facts: Mapping[str, Any]) -> Table:
     table = Table("head", "rows", "base rate", "AUC", "Brier", "calibration error", title="On rows held out")
     heads = {"belief in an answer": facts["belief"], **{f"{plan}, first": figures for plan, figures in facts["start"].items()}}
     for name, figures in heads.items():

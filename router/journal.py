@@ -1,10 +1,11 @@
 """The journal: the decision log, on disk before it is acknowledged, and shipped to Parquet and to a Redis stream behind that."""
 
 import asyncio
+import tempfile
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -208,6 +209,14 @@ async def open_journal(directory: Path, store: Store | None, options: JournalOpt
         yield journal
     finally:
         await journal.close(*tasks)
+
+
+@contextmanager
+def log_files(directory: Path) -> Iterator[list[Path]]:
+    """Parquet files with every row in a journal's directory, shipped or not; ids may repeat. May run beside the journal."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-log-") as folder:
+        archive.store(Path(folder), "unshipped", archive.rows(_unshipped(directory)))  # first, for a segment becomes Parquet before it goes
+        yield [*sorted(directory.glob("parquet/date=*/*.parquet")), *sorted(Path(folder).glob("date=*/*.parquet"))]
 
 
 def read_log(directory: Path) -> pa.Table:

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from predictors.logistic import BUNDLED
-from predictors.training.fit import fit
+from predictors.training.retrain import retrain
 from router import demo
 from router.app import service
 from router.demo import Report
 from router.exam import draw, sit
-from router.journal import read_log, records
+from router.journal import log_files
 from router.settings import ServerSettings, Settings
 
 SEED = 7
@@ -53,8 +53,9 @@ def main(
     with tempfile.TemporaryDirectory(prefix="rheostat-practice-") as folder:
         settings = Settings(data=log or Path(folder), server=ServerSettings(address="127.0.0.1:0"))
         asyncio.run(practise(settings, questions, console))
-        facts = fit(records(read_log(settings.data / "journal")), tuple(settings.plans), into)
-    console.print(facts)
+        with log_files(settings.data / "journal") as files:
+            report = retrain(files, tuple(settings.plans), into, progress=True)
+    console.print(report.facts)
 
 
 if __name__ == "__main__":

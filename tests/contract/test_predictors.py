@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from predictors import predictors
-from predictors.training.fit import fit
 from router.types import Budget, Evidence
-from tests.predictors.world import PLANS, an_outcome, features_of, practice
+from tests.predictors.world import PLANS, an_outcome, features_of, fit, practice
 
 NEW = replace(PLANS[1], id="new", budget=Budget(tokens=900, cost=900))
 

@@ -111,3 +111,35 @@ async def test_retrain_without_a_log_says_what_to_do(tmp_path: Path) -> None:
     code, _, err = await output("retrain", env={"RHEOSTAT_DATA": str(tmp_path)})
     assert code == 1
     assert "report outcomes" in err
+
+
+async def test_a_table_is_imported_and_learned_from(tmp_path: Path) -> None:
+    """Its plans are not among the configured ones, and need not be."""
+    table = tmp_path / "table.csv"
+    rows = [f"Calculate {index} + 1.,{arm},{int(index % 10 < good)},{cost}" for index in range(100) for arm, good, cost in (("a", 3, 1), ("b", 8, 9))]
+    table.write_text("\n".join(["query,arm,quality,cost", *rows]))
+    code, out, err = await output("import", str(table), "--to", str(tmp_path / "log"), "--json")
+    assert code == 0, err
+    assert json.loads(out) == {"rows": 200, "queries": 100, "plans": ["a", "b"], "file": str(tmp_path / "log" / "table.parquet")}
+    code, out, err = await output("retrain", "--from", str(tmp_path / "log"), "--to", str(tmp_path / "predictor"), "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["decisions"] == 200
+    assert {plan: one["as_seen"] for plan, one in facts["corrected"].items()} == {
+        "a": pytest.approx(0.3, abs=0.02),
+        "b": pytest.approx(0.8, abs=0.02),
+    }
+    assert set(facts["belief"]["controls"]) == {"base rate only", "prompt length only", "shuffled"}
+    assert {"manifest.json", "card.md", "card.json"} <= {path.name for path in (tmp_path / "predictor").iterdir()}
+
+
+async def test_a_bad_table_or_log_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("query,arm,quality,cost\nx,a,2,1\n")
+    for words in (
+        ("import", str(tmp_path / "table.csv"), "--to", str(tmp_path)),
+        ("retrain", "--from", str(tmp_path / "table.csv"), "--to", str(tmp_path / "p")),
+    ):
+        code, _, err = await output(*words)
+        assert code == 1
+        assert "INVALID_QUERY: " in err
+        assert "Traceback" not in err

@@ -6,10 +6,10 @@ import grpc
 from rheostat.v1 import query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
-from predictors.training.fit import fit
+from predictors.training.retrain import retrain
 from router.app import Service
 from router.exam import draw, sit
-from router.journal import read_log, records
+from router.journal import log_files, read_log, records
 from router.settings import Settings
 
 
@@ -19,14 +19,15 @@ async def test_what_the_log_taught_serves_without_a_restart(running: Service, st
         attempts = await sit(channel, draw("calibration", 3, 40), query_pb2.Knobs(plans=["quick"], cache=False), report=True, done=lambda: None)
     rows = records(read_log(settings.data / "journal"))
     assert {row.decision_id for row in rows if row.kind == "reward"} == {attempt.decision_id for attempt in attempts}
-    facts = await asyncio.to_thread(fit, rows, tuple(settings.plans), settings.predictor_directory)
-    assert facts["decisions"] == len(attempts)
+    with log_files(settings.data / "journal") as files:
+        report = await asyncio.to_thread(retrain, files, tuple(settings.plans), settings.predictor_directory)
+    assert report.facts["decisions"] == len(attempts)
     async with asyncio.timeout(10):
         while running.pipeline.predictor.version == before:
             await asyncio.sleep(0.05)
     query = query_pb2.Query(messages=[query_pb2.Message(role="ROLE_USER", content="Calculate 3 + 4.")])
     planned = await stub.PlanQuery(router_service_pb2.PlanQueryRequest(query=query), timeout=10)
-    assert planned.prediction.version == facts["version"]
+    assert planned.prediction.version == report.version
     (quick,) = [forecast for forecast in planned.prediction.forecasts if forecast.plan == "quick"]
     right = sum(attempt.right for attempt in attempts) / len(attempts)
     assert abs(quick.success - right) < 0.5

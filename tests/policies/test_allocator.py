@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from policies.allocator import Allocator, onward_value
 from policies.controls import Table, mixture
 from predictors.logistic import Logistic
-from predictors.training.fit import fit
 from router.types import Action, Evidence, Forecast, Knobs, Onward, Prediction
-from tests.predictors.world import PLANS, an_outcome, chance, episodes, features_of, practice
+from tests.predictors.world import PLANS, an_outcome, chance, episodes, features_of, fit, practice
 
 RNG = np.random.default_rng(0)
 SEVEN = Evidence(outcomes=(an_outcome("cheap", "7"),))

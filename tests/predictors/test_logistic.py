@@ -9,10 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 from policies.allocator import Allocator
 from predictors.logistic import Logistic
-from predictors.training.fit import fit
 from router.errors import BadArtifact
 from router.types import Evidence, Knobs
-from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, practice
+from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, fit, practice
 
 NOTHING = Evidence()
 

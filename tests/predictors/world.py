@@ -1,13 +1,18 @@
 """A small world whose truth is known: queries of a visible difficulty, two plans with a known chance each, scores that tell right from wrong."""
 
 import math
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from policies.allocator import Allocator
 from predictors.prior import Prior
+from predictors.training.retrain import Report, retrain
+from router import archive
 from router.ports import Policy, Predictor
 from router.record import Book, bought, rewarded
 from router.types import (
@@ -118,6 +123,19 @@ def _rewards(name: str, evidence: Evidence, best: Answer | None) -> Iterator[Rec
     rated = [(None, best.answer if best else ""), *((stage, outcome.answer) for stage, outcome in enumerate(evidence.outcomes))]
     for stage, answer in rated:
         yield rewarded(Reward(decision_id=name, value=float(answer == RIGHT), source="verifier", at=100.0, stage=stage), "default")
+
+
+def written(records: Iterable[Record], folder: Path) -> Path:
+    """The rows as a file of the log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(archive.table(archive.rows(map(archive.encode, records))), folder / "log.parquet")
+    return folder / "log.parquet"
+
+
+def fit(records: Iterable[Record], plans: Sequence[str], directory: Path, **options: object) -> Report:
+    """Retrain from these rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        return retrain(written(records, Path(folder)), plans, directory, **options)
 
 
 def practice(count: int, seed: int) -> list[Record]:

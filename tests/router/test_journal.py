@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from router import archive
 from router.errors import JournalUnavailable
-from router.journal import FileJournal, JournalOptions, open_journal, read_log
+from router.journal import FileJournal, JournalOptions, log_files, open_journal, read_log
 from router.store import Store, open_redis, stream_key
 from router.types import Record
 from router.wal import segments
@@ -55,6 +56,8 @@ async def until(condition: Any) -> None:
 
 def ids(directory: Path) -> list[str]:
     found: list[str] = read_log(directory)["id"].to_pylist()
+    with log_files(directory) as files:
+        assert {one for file in files for one in pq.read_table(file, columns=["id"])["id"].to_pylist()} == set(found)
     return found
 
 
