@@ -1,5 +1,6 @@
 """A query as numbers: the encoder's vector and cheap lexical features side by side."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from math import log1p
@@ -33,10 +34,11 @@ class Featurizer:
         """Changes when the same query may give other numbers."""
         return f"{_VERSION}+{self.encoder.version}"
 
-    def describe(self, query: Query) -> Features:
-        """Features of a query."""
-        vector = np.concatenate((lexical(query), self.encoder.encode([query.text])[0]))
-        return Features(vector=vector, names=self.names, version=self.version)
+    async def describe(self, query: Query) -> Features:
+        """Features of a query; an encoder that is not quick works in a thread."""
+        encode, texts = self.encoder.encode, [query.text]
+        rows = encode(texts) if self.encoder.quick else await asyncio.to_thread(encode, texts)
+        return Features(vector=np.concatenate((lexical(query), rows[0])), names=self.names, version=self.version)
 
 
 def lexical(query: Query) -> Vector:

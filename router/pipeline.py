@@ -40,6 +40,7 @@ from router.types import (
 log = structlog.get_logger("rheostat.pipeline")
 _LEASE_MARGIN = 30.0  # seconds a hold outlives the deadline, for settling
 _LONGEST_LEASE = 3600.0
+_NOTHING = Features(vector=np.zeros(0, np.float32), names=(), version="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class Turn:
     best: Answer | None = None
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
+    broken: bool = False  # a pool failed while an answer was in hand
 
     @property
     def left(self) -> Budget:
@@ -101,7 +103,7 @@ class Pipeline:
 
     async def plan(self, query: Query) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
-        turn = self._turn(query, self._book(query), Bill())
+        turn = await self._turn(query, self._book(query), Bill())
         prediction, decision = self._decide(turn, self._affordable(turn))
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
@@ -118,10 +120,10 @@ class Pipeline:
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
         async with (
             self._parts.admission.admit(query.tenant, book.decision_id, worst, lease) as bill,
-            aclosing(self._walk(self._turn(query, book, bill))) as events,
+            aclosing(self._walk(await self._turn(query, book, bill))) as events,
         ):
             async for event in events:
-                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer:
+                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer and not event.degraded:
                     await self._parts.cache.put(key, json.dumps(asdict(event.answer)).encode())
                 yield event
 
@@ -157,7 +159,7 @@ class Pipeline:
 
     def _forced(self, turn: Turn, index: int, plans: Sequence[Plan]) -> Ending | None:
         """Why nothing more may be bought, whatever the policy would say."""
-        if turn.degraded:
+        if turn.broken:
             return "degraded"
         if self._parts.clock() >= turn.query.deadline:
             return "deadline"
@@ -193,6 +195,7 @@ class Pipeline:
             if turn.best is None:
                 raise
             turn.degraded.append(error.reason)
+            turn.broken = True
             return None
         except BaseException:
             cut = spent(row, turn.bill.usage.since(before), "cancelled")
@@ -220,17 +223,28 @@ class Pipeline:
         await self._parts.journal.write([book.cached(self._parts.now(), answer)])
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
 
-    def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
-        return Turn(
+    async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+        turn = Turn(
             query=replace(query, traced=self._parts.tenants[query.tenant].retention is Retention.FULL),
             book=book,
             bill=bill,
-            features=self._parts.describer.describe(query),
+            features=_NOTHING,
             predictor=self.predictor,
             policy=self._policy(query),
             plans=self._allowed(query),
             rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
         )
+        await self._describe(turn)
+        return turn
+
+    async def _describe(self, turn: Turn) -> None:
+        """A query whose encoder fails is left undescribed, and predicted by the prior."""
+        try:
+            turn.features = await self._parts.describer.describe(turn.query)
+        except RouterError as error:
+            log.warning("describer_failed", reason=error.reason, error=error.message)
+            turn.degraded.append(error.reason)
+            turn.predictor = self._parts.prior
 
     def _book(self, query: Query) -> Book:
         prompt = self._parts.tenants[query.tenant].retain(query.text)
