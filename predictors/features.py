@@ -21,24 +21,35 @@ _VERSION = "lexical-1"
 
 @dataclass(frozen=True, slots=True)
 class Featurizer:
-    """Query to Features; `names` are the columns', lexical ones first."""
+    """Query to Features; `names` are the columns', lexical ones first, then the vector of `encoder`, then that of `second` where there is one."""
 
     encoder: Encoder
+    second: Encoder | None = None
     names: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", (*_LEXICAL, *(f"probe_{index}" for index in range(self.encoder.dim))))
+        width = sum(encoder.dim for encoder in self._encoders)
+        object.__setattr__(self, "names", (*_LEXICAL, *(f"probe_{index}" for index in range(width))))
 
     @property
     def version(self) -> str:
         """Changes when the same query may give other numbers."""
-        return f"{_VERSION}+{self.encoder.version}"
+        return "+".join((_VERSION, *(encoder.version for encoder in self._encoders)))
+
+    @property
+    def _encoders(self) -> tuple[Encoder, ...]:
+        return (self.encoder, self.second) if self.second else (self.encoder,)
 
     async def describe(self, query: Query) -> Features:
         """Features of a query; an encoder that is not quick works in a thread."""
-        encode, texts = self.encoder.encode, [query.text]
-        rows = encode(texts) if self.encoder.quick else await asyncio.to_thread(encode, texts)
-        return Features(vector=np.concatenate((lexical(query), rows[0])), names=self.names, version=self.version)
+        rows = [await _vector(encoder, query.text) for encoder in self._encoders]
+        return Features(vector=np.concatenate((lexical(query), *rows)), names=self.names, version=self.version)
+
+
+async def _vector(encoder: Encoder, text: str) -> Vector:
+    row: Vector
+    (row,) = encoder.encode([text]) if encoder.quick else await asyncio.to_thread(encoder.encode, [text])
+    return row
 
 
 def lexical(query: Query) -> Vector:

@@ -44,6 +44,18 @@ _NOTHING = Features(vector=np.zeros(0, np.float32), names=(), version="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """A dearer look at a query, for a first decision that is close; its predictor was fitted on what its describer gives.
+
+    Close: the two best choices differ by less than the share `close` of what a right answer is worth.
+    """
+
+    describer: Describer
+    predictor: Predictor
+    close: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a pipeline is made of."""
 
@@ -57,6 +69,7 @@ class Parts:
     journal: Journal
     tenants: Tenants
     telemetry: Telemetry
+    second: Second | None = None
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -104,7 +117,7 @@ class Pipeline:
     async def plan(self, query: Query) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
         turn = await self._turn(query, self._book(query), Bill())
-        prediction, decision = self._decide(turn, self._affordable(turn))
+        prediction, decision = await self._decide(turn, self._affordable(turn))
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
         )
@@ -113,7 +126,8 @@ class Pipeline:
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
         worst, book = self._worst(query), self._book(query)
-        key = cache_key(query, self.predictor.version)
+        second = self._parts.second
+        key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
         if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
             yield await self._from_cache(book, stored)
             return
@@ -146,7 +160,7 @@ class Pipeline:
         for index in range(turn.query.knobs.max_stages + 1):
             plans = self._affordable(turn)
             forced = self._forced(turn, index, plans)
-            prediction, decision = self._decide(turn, () if forced else plans)
+            prediction, decision = await self._decide(turn, () if forced else plans)
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
@@ -167,13 +181,35 @@ class Pipeline:
             return "stages"
         return None if plans else "budget"
 
-    def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+    async def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+        began = self._parts.clock()
+        prediction, decision = self._choose(turn, plans)
+        if await self._saw_more(turn, decision):
+            prediction, decision = self._choose(turn, plans)
+        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        return prediction, decision
+
+    async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
+        """Take the second look where the first decision is close; the request then goes on with what it showed.
+
+        Only the scores say whether it is close, never what was drawn: the propensity of the decision made again is still exact.
+        """
+        second, scores = self._parts.second, sorted(decision.scores.values())
+        if second is None or turn.evidence.stage or turn.degraded or len(scores) < 2:
+            return False
+        if scores[-1] - scores[-2] >= second.close * turn.query.knobs.value:
+            return False
+        self._parts.telemetry.reconsidered()
+        described = await self._describe(turn, second.describer)
+        if described:
+            turn.predictor = second.predictor
+        return described
+
+    def _choose(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        decision = turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
-        self._parts.telemetry.decided(decision, self._parts.clock() - began)
-        return prediction, decision
+        return prediction, turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""
@@ -234,17 +270,19 @@ class Pipeline:
             plans=self._allowed(query),
             rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
         )
-        await self._describe(turn)
+        if not await self._describe(turn, self._parts.describer):
+            turn.predictor = self._parts.prior
         return turn
 
-    async def _describe(self, turn: Turn) -> None:
-        """A query whose encoder fails is left undescribed, and predicted by the prior."""
+    async def _describe(self, turn: Turn, describer: Describer) -> bool:
+        """Whether it worked; a describer that fails leaves the features as they are."""
         try:
-            turn.features = await self._parts.describer.describe(turn.query)
+            turn.features = await describer.describe(turn.query)
         except RouterError as error:
             log.warning("describer_failed", reason=error.reason, error=error.message)
             turn.degraded.append(error.reason)
-            turn.predictor = self._parts.prior
+            return False
+        return True
 
     def _book(self, query: Query) -> Book:
         prompt = self._parts.tenants[query.tenant].retain(query.text)

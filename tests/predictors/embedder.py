@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ DIM = 8
 
 @dataclass
 class Embedder:
-    """Gives each text a direction of its own, last text first; `status` and `reply` are ways to fail."""
+    """Gives each text a direction of its own, last text first; `status`, `reply` and `pause` are ways to fail."""
 
     status: int = 200
     reply: object = None
+    pause: float = 0.0
     orders: list[dict] = field(default_factory=list)
 
     def answer(self, order):
@@ -35,6 +37,7 @@ def served(embedder):
         def do_POST(self):
             order = json.loads(self.rfile.read(int(self.headers["content-length"])))
             embedder.orders.append(order | {"path": self.path, "authorization": self.headers["authorization"]})
+            time.sleep(embedder.pause)
             body = json.dumps(embedder.answer(order)).encode()
             self.send_response(embedder.status)
             self.send_header("content-length", str(len(body)))
