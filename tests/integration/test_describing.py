@@ -97,7 +97,10 @@ async def test_the_event_loop_does_not_wait_for_a_slow_encoder(settings: Setting
         row = await first_row(running.pipeline, planning.result().decision_id)
     assert len(embedder.orders) == 1
     assert longest < 0.2
-    assert (len(row.features), row.feature_version) == (len(Featurizer(Static()).names) - Static().dim + DIM, f"lexical-1+m-{DIM}")
+    assert (len(row.features), row.feature_version) == (
+        len(Featurizer(Static()).names) - Static().dim + DIM,
+        Featurizer(Static()).version.replace(Static().version, f"m-{DIM}"),
+    )
 
 
 async def test_a_query_whose_encoder_fails_is_predicted_by_the_prior(settings: Settings, worker: str, elsewhere: Choice, embedder: Embedder) -> None:
