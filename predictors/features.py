@@ -3,7 +3,9 @@
 import asyncio
 import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 from math import log1p
+from operator import itemgetter
 
 import numpy as np
 
@@ -14,9 +16,27 @@ _NUMBER = re.compile(r"\d+")
 _BRACKET = re.compile(r"[()]")
 _LEXICAL = (
     "bias", "characters", "words", "sentences", "numbers", "digits", "longest_number", "largest_number", "plus", "minus", "times", "divided",
-    "brackets", "depth", "commas", "question_mark", "capitals", "unique_words", "choices", "code", "turns", "system",
+    "power", "equals", "less", "greater", "percent", "dollars", "latex", "brackets", "depth", "commas", "question_mark", "capitals", "unique_words",
+    "choices", "code", "turns", "system", "system_characters", "all_characters",
 )  # fmt: skip
-_VERSION = "lexical-1"
+_ASKS = {
+    "what": ("what ", "what's"),
+    "how_many": ("how many", "how much"),
+    "which": ("which", "select"),
+    "why": ("why", "explain"),
+    "who_or_where": ("who ", "where "),
+    "true_or_false": ("true or false", "yes or no"),
+    "prove": ("prove", "show that"),
+    "calculate": ("calculate", "evaluate"),
+    "solve": ("solve", "find"),
+    "write": ("write", "implement"),
+}
+_CHOICES = tuple((f" {letter})", f" ({letter})", f" {letter}.", f" {letter}:") for letter in "ABCDEFGHIJ")
+_SCRIPTS = ("ascii", "latin", "cyrillic", "arabic", "east_asian")
+_EDGES = np.array([0x80, 0x250, 0x400, 0x530, 0x600, 0x700, 0x1E00, 0x1F00, 0x3040, 0xD7B0, 0xF900, 0xFB00, 0xFB50, 0xFE00, 0x20000, 0x40000])
+_SCRIPT_OF = np.array([0, 1, 5, 2, 5, 3, 5, 1, 5, 4, 5, 4, 5, 3, 5, 4, 5])  # between the edges; 5 is any other
+_ASCII = (1.0, 0.0, 0.0, 0.0, 0.0)
+_VERSION = "lexical-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,8 @@ class Featurizer:
 
     def __post_init__(self) -> None:
         width = sum(encoder.dim for encoder in self._encoders)
-        object.__setattr__(self, "names", (*_LEXICAL, *(f"probe_{index}" for index in range(width))))
+        lexical_names = (*_LEXICAL, *(f"asks_{form}" for form in _ASKS), *_SCRIPTS)
+        object.__setattr__(self, "names", (*lexical_names, *(f"probe_{index}" for index in range(width))))
 
     @property
     def version(self) -> str:
@@ -57,6 +78,8 @@ def lexical(query: Query) -> Vector:
     text = query.text[:20_000]
     words = text.split()
     numbers = _NUMBER.findall(text)
+    system = [len(message.content) for message in query.messages if message.role == "system"]
+    lower = text.lower()
     values = (
         1.0,
         log1p(len(text)) / 5,
@@ -65,26 +88,54 @@ def lexical(query: Query) -> Vector:
         log1p(len(numbers)) / 2,
         log1p(sum(map(len, numbers))) / 3,
         log1p(max(map(len, numbers), default=0)),
-        log1p(float(max((int(number[:15]) for number in numbers), default=0))) / 5,
+        log1p(float(max([int(number[:15]) for number in numbers], default=0))) / 5,
         log1p(text.count("+")),
         log1p(text.count(" - ")),
         log1p(text.count("*") + text.count("\u00d7")),
         log1p(text.count("/") + text.count("\u00f7")),
+        log1p(text.count("^")),
+        log1p(text.count("=")),
+        log1p(text.count("<") + text.count("\u2264")),
+        log1p(text.count(">") + text.count("\u2265")),
+        log1p(text.count("%")),
+        log1p(text.count("$")),
+        log1p(text.count("\\")) / 2,
         log1p(text.count("(")),
         log1p(_depth(text)),
         log1p(text.count(",")) / 2,
         float("?" in text),
-        log1p(sum(word[0].isupper() for word in words)) / 3,
+        log1p(sum(map(str.isupper, map(itemgetter(0), words)))) / 3,
         len(set(words)) / max(1, len(words)),
-        float("\nB)" in text or "(B)" in text or "B." in words),
+        log1p(_choices(text)),
         float("```" in text or "def " in text),
         log1p(len(query.messages[1:])),
-        float(any(message.role == "system" for message in query.messages)),
+        float(bool(system)),
+        log1p(sum(system)) / 5,
+        log1p(sum([len(message.content) for message in query.messages])) / 5,
+        *[float(one in lower or other in lower) for one, other in _ASKS.values()],
+        *(_ASCII if text.isascii() else _scripts(text)),
     )
     return np.array(values, np.float32)
 
 
+def _choices(text: str) -> int:
+    """How far its lines, or words, are marked A, B, C and so on."""
+    if "B" not in text:
+        return 0
+    spaced = f" {text}".replace("\n", " ")
+    return sum(1 for _ in takewhile(lambda marks: any(mark in spaced for mark in marks), _CHOICES))
+
+
+def _scripts(text: str) -> list[float]:
+    """The share of its characters in each of `_SCRIPTS`."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    shares: list[float] = (np.bincount(_SCRIPT_OF[_EDGES.searchsorted(codes, "right")], minlength=6)[:5] / len(codes)).tolist()
+    return shares
+
+
 def _depth(text: str) -> int:
+    if "(" not in text:
+        return 0
     depth = deepest = 0
     for bracket in _BRACKET.findall(text):
         depth += 1 if bracket == "(" else -1

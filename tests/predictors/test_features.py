@@ -108,3 +108,73 @@ def test_a_second_encoders_vector_stands_behind_the_first(featurizer):
     assert two.names[: len(one.names)] == one.names
     assert len(set(two.names)) == len(two.vector)
     assert two.version == f"{one.version}+slow-1"
+
+
+def found(featurizer, text, *before):
+    return named(described(featurizer, asked(text, *before)))
+
+
+def test_operators_and_mathematical_writing_are_counted(featurizer):
+    told = found(featurizer, "If $x^2 = 4$ and $y^3 = 8$, is x < y or x \u2265 y, in \\mathbb{R}? A third of 60 % is 20 %.")
+    counts = {name: round(float(np.expm1(told[name]))) for name in ("power", "equals", "less", "greater", "percent", "dollars")}
+    assert counts == {"power": 2, "equals": 2, "less": 1, "greater": 1, "percent": 2, "dollars": 4}
+    assert np.expm1(told["latex"] * 2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("What is a prime?", "what"),
+        ("How much is left?", "how_many"),
+        ("Which of these?", "which"),
+        ("Why is it so?", "why"),
+        ("Who was it?", "who_or_where"),
+        ("True or false: 7 < 8.", "true_or_false"),
+        ("Show that it converges.", "prove"),
+        ("Calculate 3 + 4.", "calculate"),
+        ("Solve for x.", "solve"),
+        ("Implement a queue.", "write"),
+    ],
+)
+def test_the_form_of_a_question_is_told(featurizer, text, form):
+    told = found(featurizer, text)
+    assert [name for name in told if name.startswith("asks_") and told[name]] == [f"asks_{form}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("Which?\nA) 21\nB) 23\nC) 25\nD) 27", 4),
+        ("Which? (A) yes (B) no", 2),
+        ("Which?\nA. a\nB. b\nC. c", 3),
+        ("A: one B: two", 2),
+        ("Given P(A) and P(B), find P(A and B).", 0),
+        ("B) alone", 0),
+        ("", 0),
+    ],
+)
+def test_choices_are_counted(featurizer, text, choices):
+    assert np.expm1(found(featurizer, text)["choices"]) == pytest.approx(choices)
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("plain", {"ascii": 1.0}),
+        ("na\u00efve caf\u00e9", {"ascii": 0.8, "latin": 0.2}),
+        ("\u043f\u0440\u0438\u0432\u0435\u0442 ok", {"cyrillic": 6 / 9, "ascii": 3 / 9}),
+        ("\u4e2d\u6587\u304b\ud55c", {"east_asian": 1.0}),
+        ("\u0645\u0631\u062d\u0628\u0627", {"arabic": 1.0}),
+        ("\u03b1\ud800", {}),
+    ],
+)
+def test_scripts_are_told_by_their_shares(featurizer, text, shares):
+    told = found(featurizer, text)
+    scripts = {name: told[name] for name in ("ascii", "latin", "cyrillic", "arabic", "east_asian")}
+    assert scripts == pytest.approx(dict.fromkeys(scripts, 0.0) | shares)
+
+
+def test_the_length_of_the_whole_conversation_is_told(featurizer):
+    told = found(featurizer, "Now?", Message(role="system", content="Be brief."), Message(content="Hello."))
+    assert np.expm1(told["system_characters"] * 5) == pytest.approx(9, rel=1e-4)
+    assert np.expm1(told["all_characters"] * 5) == pytest.approx(19, rel=1e-4)
