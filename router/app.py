@@ -25,8 +25,8 @@ from router.child import kept_running
 from router.errors import BadArtifact
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.ledger import RedisLedger
-from router.pipeline import Parts, Pipeline
-from router.ports import Predictor, Verifier
+from router.pipeline import Parts, Pipeline, Second
+from router.ports import Encoder, Predictor, Verifier
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
@@ -75,9 +75,10 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
         telemetry.watch_journal(lambda: journal.pending)
         admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
             catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},
-            describer=Featurizer(encoders.build(settings.encoder.name, settings.encoder.options)),
+            describer=Featurizer(encoder),
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
             executor=executor,
@@ -86,6 +87,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             journal=journal,
             tenants=tenants,
             telemetry=telemetry,
+            second=_second(settings, encoder),
             new_id=lambda: uuid4().hex,
         )
         pipeline = Pipeline(parts, first_predictor(settings))
@@ -103,6 +105,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+def _second(settings: Settings, quick: Encoder) -> Second | None:
+    if settings.second is None:
+        return None
+    encoder, predictor = settings.second.encoder, settings.second.predictor
+    return Second(
+        describer=Featurizer(quick, encoders.build(encoder.name, encoder.options)),
+        predictor=predictors.build(predictor.name, predictor.options),
+        close=settings.second.close,
+    )
 
 
 def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:

@@ -40,6 +40,19 @@ from router.types import (
 log = structlog.get_logger("rheostat.pipeline")
 _LEASE_MARGIN = 30.0  # seconds a hold outlives the deadline, for settling
 _LONGEST_LEASE = 3600.0
+_NOTHING = Features(vector=np.zeros(0, np.float32), names=(), version="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """A dearer look at a query, for a first decision that is close; its predictor was fitted on what its describer gives.
+
+    Close: the two best choices differ by less than the share `close` of what a right answer is worth.
+    """
+
+    describer: Describer
+    predictor: Predictor
+    close: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +69,7 @@ class Parts:
     journal: Journal
     tenants: Tenants
     telemetry: Telemetry
+    second: Second | None = None
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -77,6 +91,7 @@ class Turn:
     best: Answer | None = None
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
+    broken: bool = False  # a pool failed while an answer was in hand
 
     @property
     def left(self) -> Budget:
@@ -101,8 +116,8 @@ class Pipeline:
 
     async def plan(self, query: Query) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
-        turn = self._turn(query, self._book(query), Bill())
-        prediction, decision = self._decide(turn, self._affordable(turn))
+        turn = await self._turn(query, self._book(query), Bill())
+        prediction, decision = await self._decide(turn, self._affordable(turn))
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
         )
@@ -111,17 +126,18 @@ class Pipeline:
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
         worst, book = self._worst(query), self._book(query)
-        key = cache_key(query, self.predictor.version)
+        second = self._parts.second
+        key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
         if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
             yield await self._from_cache(book, stored)
             return
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
         async with (
             self._parts.admission.admit(query.tenant, book.decision_id, worst, lease) as bill,
-            aclosing(self._walk(self._turn(query, book, bill))) as events,
+            aclosing(self._walk(await self._turn(query, book, bill))) as events,
         ):
             async for event in events:
-                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer:
+                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer and not event.degraded:
                     await self._parts.cache.put(key, json.dumps(asdict(event.answer)).encode())
                 yield event
 
@@ -144,7 +160,7 @@ class Pipeline:
         for index in range(turn.query.knobs.max_stages + 1):
             plans = self._affordable(turn)
             forced = self._forced(turn, index, plans)
-            prediction, decision = self._decide(turn, () if forced else plans)
+            prediction, decision = await self._decide(turn, () if forced else plans)
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
@@ -157,7 +173,7 @@ class Pipeline:
 
     def _forced(self, turn: Turn, index: int, plans: Sequence[Plan]) -> Ending | None:
         """Why nothing more may be bought, whatever the policy would say."""
-        if turn.degraded:
+        if turn.broken:
             return "degraded"
         if self._parts.clock() >= turn.query.deadline:
             return "deadline"
@@ -165,13 +181,35 @@ class Pipeline:
             return "stages"
         return None if plans else "budget"
 
-    def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+    async def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+        began = self._parts.clock()
+        prediction, decision = self._choose(turn, plans)
+        if await self._saw_more(turn, decision):
+            prediction, decision = self._choose(turn, plans)
+        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        return prediction, decision
+
+    async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
+        """Take the second look where the first decision is close; the request then goes on with what it showed.
+
+        Only the scores say whether it is close, never what was drawn: the propensity of the decision made again is still exact.
+        """
+        second, scores = self._parts.second, sorted(decision.scores.values())
+        if second is None or turn.evidence.stage or turn.degraded or len(scores) < 2:
+            return False
+        if scores[-1] - scores[-2] >= second.close * turn.query.knobs.value:
+            return False
+        self._parts.telemetry.reconsidered()
+        described = await self._describe(turn, second.describer)
+        if described:
+            turn.predictor = second.predictor
+        return described
+
+    def _choose(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        decision = turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
-        self._parts.telemetry.decided(decision, self._parts.clock() - began)
-        return prediction, decision
+        return prediction, turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""
@@ -193,6 +231,7 @@ class Pipeline:
             if turn.best is None:
                 raise
             turn.degraded.append(error.reason)
+            turn.broken = True
             return None
         except BaseException:
             cut = spent(row, turn.bill.usage.since(before), "cancelled")
@@ -220,17 +259,30 @@ class Pipeline:
         await self._parts.journal.write([book.cached(self._parts.now(), answer)])
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
 
-    def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
-        return Turn(
+    async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+        turn = Turn(
             query=replace(query, traced=self._parts.tenants[query.tenant].retention is Retention.FULL),
             book=book,
             bill=bill,
-            features=self._parts.describer.describe(query),
+            features=_NOTHING,
             predictor=self.predictor,
             policy=self._policy(query),
             plans=self._allowed(query),
             rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
         )
+        if not await self._describe(turn, self._parts.describer):
+            turn.predictor = self._parts.prior
+        return turn
+
+    async def _describe(self, turn: Turn, describer: Describer) -> bool:
+        """Whether it worked; a describer that fails leaves the features as they are."""
+        try:
+            turn.features = await describer.describe(turn.query)
+        except RouterError as error:
+            log.warning("describer_failed", reason=error.reason, error=error.message)
+            turn.degraded.append(error.reason)
+            return False
+        return True
 
     def _book(self, query: Query) -> Book:
         prompt = self._parts.tenants[query.tenant].retain(query.text)

@@ -34,7 +34,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Encoder(Protocol):
-    """Text to vector. Pure; rows of unit length in the order given, shape (texts, dim); an empty text gives zeros."""
+    """Text to vector. Pure, and from any thread; rows of unit length in the order given, shape (texts, dim); an empty text gives zeros."""
 
     @property
     def dim(self) -> int:
@@ -44,15 +44,19 @@ class Encoder(Protocol):
     def version(self) -> str:
         """Changes whenever the same text may give another vector."""
 
+    @property
+    def quick(self) -> bool:
+        """Whether a text takes well under a millisecond, so that the event loop may wait for it; otherwise a thread does."""
+
     def encode(self, texts: Sequence[str]) -> Vector:
-        """Encode; never raises on any text."""
+        """Encode; never raises on any text. Raises a RouterError where what does the work is elsewhere, and fails."""
 
 
 class Describer(Protocol):
     """Query to features: an encoder's vector and cheap features together."""
 
-    def describe(self, query: Query) -> Features:
-        """Pure and quick; never raises on any text."""
+    async def describe(self, query: Query) -> Features:
+        """Pure; never raises on any text. Raises a RouterError where its encoder does."""
 
 
 class Predictor(Protocol):

@@ -166,6 +166,16 @@ class WorkerSettings(Section):
     pools: dict[str, PoolSettings] = Field(default_factory=_bundled_pools)
 
 
+class SecondSettings(Section):
+    """A dearer encoder, consulted only where the first decision is close."""
+
+    encoder: Choice
+    predictor: Choice
+    """One that was fitted on the features of both encoders together."""
+    close: float = Field(0.02, ge=0, le=1)
+    """Share of a right answer's worth under which the two best choices are close."""
+
+
 class ServerSettings(Section):
     """The public door."""
 
@@ -213,6 +223,7 @@ class Settings(BaseSettings):
     encoder: Choice = Choice(name="static")
     predictor: Choice = Choice(name="logistic")
     """`rheostat retrain` writes to the data folder's `predictor`, which is preferred to the bundled one once it is there."""
+    second: SecondSettings | None = None
     policies: dict[str, Choice] = Field(
         default_factory=lambda: {"allocator": Choice(name="allocator"), "threshold": Choice(name="threshold"), "fixed": Choice(name="fixed")}
     )

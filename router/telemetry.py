@@ -77,6 +77,9 @@ class Telemetry:
         self._decisions = meter.create_counter("rheostat.decisions", "{decision}", "Choices of a policy")
         self._decision_seconds = seconds("rheostat.decision.duration", description="Time to predict and choose")
         self._prediction_seconds = seconds("rheostat.prediction.duration", description="Time to forecast every plan")
+        self._reconsidered = meter.create_counter(
+            "rheostat.decisions.reconsidered", "{decision}", "Close decisions, taken again with a second encoder"
+        )
         self._plan_seconds = seconds("rheostat.plan.duration", description="Time to run a plan")
         self._plan_tokens = meter.create_counter("rheostat.plan.tokens", "{token}", "Tokens charged, by what became of them")
         self._plan_reward = meter.create_histogram("rheostat.plan.reward", "1", "Rewards reported", explicit_bucket_boundaries_advisory=SHARES)
@@ -120,6 +123,10 @@ class Telemetry:
         """One decision, and the time it took, prediction included."""
         self._decisions.add(1, {POLICY: decision.policy, PLAN: decision.plan, ACTION: decision.action.value, EXPLORED: decision.explored})
         self._decision_seconds.record(seconds, {POLICY: decision.policy})
+
+    def reconsidered(self) -> None:
+        """One first decision that was close, for which the second encoder is consulted."""
+        self._reconsidered.add(1)
 
     def charged(self, plan: str, usage: Usage) -> None:
         """What running a plan took. Beside the three fates of completion tokens: `prompt` and `scored`."""

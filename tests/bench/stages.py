@@ -73,8 +73,8 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     ]
     plans, evidence, rng = tuple(parts.catalogue.values()), Evidence(), np.random.default_rng(0)
     policy = next(iter(parts.policies.values()))
-    found = {"encode": timed(parts.describer.describe, queries)}
-    features = {query.id: parts.describer.describe(query) for query in queries}
+    found = {"encode": await awaited(parts.describer.describe, queries)}
+    features = {query.id: await parts.describer.describe(query) for query in queries}
     found["predict"] = timed(lambda query: predictor.predict(features[query.id], evidence, plans), queries)
     seen = {query.id: predictor.predict(features[query.id], evidence, plans) for query in queries}
     found["decide"] = timed(lambda query: policy.decide(seen[query.id], evidence, plans, knobs, rng), queries)

@@ -112,6 +112,7 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     telemetry.charged("small", Usage(prompt_tokens=9, kept_tokens=3, discarded_tokens=2, cancelled_tokens=1))
     telemetry.rewarded("small", Reward(decision_id="d", value=0.5, source="user", at=0.0))
     telemetry.rejected("OVERLOADED")
+    telemetry.reconsidered()
     telemetry.called("rheostat.v1.RouterService/PlanQuery", "OK", 0.01)
     telemetry.watch_journal(lambda: 42)
     choice = {"rheostat.policy.name": "fixed", "rheostat.plan.id": "small", "rheostat.decision.action": "buy", "rheostat.decision.explored": True}
@@ -126,6 +127,7 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     assert fates == {"prompt": 9, "kept": 3, "discarded": 2, "cancelled": 1}
     assert heard.points("rheostat.plan.reward") == [({"rheostat.plan.id": "small", "rheostat.reward.source": "user"}, 0.5)]
     assert heard.points("rheostat.requests.rejected") == [({"error.type": "OVERLOADED"}, 1)]
+    assert heard.points("rheostat.decisions.reconsidered") == [({}, 1)]
     assert [attributes["rpc.method"] for attributes, _ in heard.points("rpc.server.call.duration")] == ["rheostat.v1.RouterService/PlanQuery"]
     assert heard.points("rheostat.journal.pending") == [({}, 42)]
 
