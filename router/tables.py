@@ -1,5 +1,6 @@
 """Outcomes that others have measured, as a decision log: any CSV, Parquet or JSONL table of (query, plan, outcome, cost) becomes Records."""
 
+import asyncio
 import hashlib
 import math
 import tempfile
@@ -147,14 +148,15 @@ def _write(database: duckdb.DuckDBPyConnection, file: Path, describer: Describer
 
 def _described(reader: pa.RecordBatchReader, describer: Describer) -> Iterator[tuple[pa.RecordBatch, tuple[list[Vector], str]]]:
     text, found = None, None
-    for batch in reader:
-        vectors = []
-        for query in batch["query"].to_pylist():
-            if query != text or found is None:
-                text, found = query, describer.describe(Query(id="", messages=(Message(content=query),)))
-            vectors.append(found.vector)
-        if vectors and found is not None:
-            yield batch, (vectors, found.version)
+    with asyncio.Runner() as runner:
+        for batch in reader:
+            vectors = []
+            for query in batch["query"].to_pylist():
+                if query != text or found is None:
+                    text, found = query, runner.run(describer.describe(Query(id="", messages=(Message(content=query),))))
+                vectors.append(found.vector)
+            if vectors and found is not None:
+                yield batch, (vectors, found.version)
 
 
 def _records(batch: pa.RecordBatch, described: tuple[list[Vector], str]) -> pa.Table:
