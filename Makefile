@@ -3,13 +3,14 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= torch==2.13.0# to choose a build: make setup TORCH="--index-url <an index of PyTorch> torch==2.13.0"
+DATA ?= ../shared/data
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain bench-routing proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +56,9 @@ bench-strategies: $(READY) ## Every strategy at matched token budgets, with its-
 
 bench-retrain: $(READY) ## Seconds and memory of retraining from logs of 10,000, 100,000 and 1,000,000 rows (ARGS="--rows 10000" for one size)
 	@$(BIN)/python -m tests.bench.retrain $(ARGS)
+
+bench-routing: $(READY) ## Routing on real outcomes of real models beside every control; DATA=folder of tables, ARGS="--test folder" judges on another
+	@$(BIN)/rheostat benchmark --data $(DATA) --to benchmark-report $(ARGS)
 
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh

@@ -149,6 +149,27 @@ def import_(  # noqa: PLR0917 - the options of the command
 
 
 @app.command()
+def benchmark(
+    data: Annotated[Path, typer.Option(help="Folder of tables, one row per question, arm and sample.", exists=True, file_okay=False)],
+    test: Annotated[
+        Path | None, typer.Option(help="Judge on these questions, having learned from --data only.", exists=True, file_okay=False)
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for a page with plots.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure routing on real outcomes against every control, on questions that nothing was learned from."""
+    from router.benchmark.report import show, write  # noqa: PLC0415 - brings scikit-learn
+    from router.benchmark.run import run as measure  # noqa: PLC0415
+
+    with _explained():
+        found = measure(data, test, lambda name, left: err.print(f"{name}: done, {left} to go", style="dim", highlight=False))
+    if to:
+        write(found, to)
+        err.print(f"The page is {to / 'report.md'}", highlight=False)
+    print(json.dumps(found, indent=1)) if as_json else show(found, out)
+
+
+@app.command()
 def plugins(as_json: Json = False) -> None:
     """List every plug-in with its options."""
     from router.app import families  # noqa: PLC0415 - loads all of them
