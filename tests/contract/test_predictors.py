@@ -22,7 +22,7 @@ def fitted(directory):
     return {"path": str(directory)}
 
 
-OPTIONS = {"logistic": fitted, "prior": lambda directory: {}}
+OPTIONS = {"learned": fitted, "prior": lambda directory: {}}
 
 EVIDENCE = st.lists(
     st.builds(

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from policies.allocator import Allocator
-from predictors.logistic import Logistic
+from predictors.learned import Learned
 from router.errors import BadArtifact
 from router.types import Evidence, Knobs
 from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, fit, practice
@@ -20,7 +20,7 @@ NOTHING = Evidence()
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fitted")
     fit(practice(1_200, seed=1), ("cheap", "dear"), directory)
-    return Logistic(str(directory))
+    return Learned(str(directory))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_features_of_another_kind_are_refused(served):
 
 def test_a_folder_without_an_artifact_is_refused(tmp_path):
     with pytest.raises(BadArtifact):
-        Logistic(str(tmp_path))
+        Learned(str(tmp_path))
 
 
 def test_predicting_is_quick(served):
