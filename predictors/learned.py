@@ -177,9 +177,9 @@ def _rising(forecasts: list[Forecast], plans: Sequence[Plan]) -> list[Forecast]:
 
 
 def _within(less: Plan, more: Plan) -> bool:
-    """Whether they are one plan but for what it may spend, and the second may spend as much in everything."""
+    """Whether they are one plan but for what it may spend, which is more in the second and nowhere less."""
     same = (less.pool, less.strategy, _rest(less), less.helpers) == (more.pool, more.strategy, _rest(more), more.helpers)
-    return same and all(one <= other for one, other in zip(_size(less), _size(more), strict=True))
+    return same and _size(less) != _size(more) and all(one <= other for one, other in zip(_size(less), _size(more), strict=True))
 
 
 def _rest(plan: Plan) -> dict[str, object]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from predictors.calibration import GRID, KNOTS, Calibrations
 from predictors.heads import Calibrated
 from predictors.training.calibrating import choose
-from predictors.training.families import logistic
 from predictors.training.newton import softplus
 from predictors.training.sheets import FOLDS, Sheet
 
@@ -48,9 +47,8 @@ CANDIDATES = (
     Candidate("logistic", {"strength": 0.01}),
     PLAIN,
     Candidate("logistic", {"strength": 1.0}),
-    Candidate("item_response", {"strength": 0.03}),
-    Candidate("item_response", {"strength": 0.3}),
-    Candidate("boosting", {"depth": 3, "trees": 60}, fewest=1_000, most=20_000),
+    Candidate("item_response", {"strength": 0.1}),
+    Candidate("boosting", {"depth": 3, "trees": 30, "rate": 0.2}, fewest=1_500, most=20_000),
     Candidate("mlp", {"hidden": 32}, fewest=2_000, most=20_000),
     Candidate("neighbours", {"sharpness": 10.0}, fewest=2_000, most=20_000),
 )
@@ -81,8 +79,7 @@ def fit_head(sheet: Sheet, *, seed: int, among: Sequence[Candidate] = CANDIDATES
     kept = replace(sheet, y=np.where(poor, np.nan, sheet.y).astype(np.float32))
     if poor.all():
         among = (PLAIN,)
-    chosen, told = _chosen(kept, among, seed)
-    folds = _folds(chosen, kept, seed)
+    chosen, told, folds = _chosen(kept, among, seed)
     arrays = chosen.fit(kept, seed)
     raw = np.stack([Calibrated.of(chosen.family, one | _uncalibrated(len(poor))).head.logits(sheet.x) for one in folds])
     held_out = raw[sheet.group % FOLDS, np.arange(len(sheet.x))]
@@ -92,9 +89,8 @@ def fit_head(sheet: Sheet, *, seed: int, among: Sequence[Candidate] = CANDIDATES
     spread = np.where(poor, [_doubt(sheet, place) for place in range(len(poor))], _jackknife(np.stack([calibrations.apply(one) for one in raw])))
     seen = [int(sheet.seen(place).sum()) for place in range(len(poor))]
     facts = {"rows": seen, "base_rate_only": poor.tolist(), "calibration": list(kinds), "chosen": str(chosen), **told}
-    return FittedHead(
-        chosen.family, {**arrays, "calibration_x": x, "calibration_y": y, "spread": spread}, calibrations.apply(held_out), {**facts, "hyper": dict(chosen.hyper)}
-    )
+    arrays |= {"calibration_x": x, "calibration_y": y, "spread": spread}
+    return FittedHead(chosen.family, arrays, calibrations.apply(held_out), {**facts, "hyper": dict(chosen.hyper)})
 
 
 def again(head: FittedHead) -> tuple[Candidate]:
@@ -118,24 +114,28 @@ def _poor(sheet: Sheet, place: int) -> bool:
     return bool(len(y) < _FEWEST or min(y.sum(), (1 - y).sum()) < _FEWEST_OF_A_KIND)
 
 
-def _chosen(sheet: Sheet, among: Sequence[Candidate], seed: int) -> tuple[Candidate, dict[str, Any]]:
+def _chosen(sheet: Sheet, among: Sequence[Candidate], seed: int) -> tuple[Candidate, dict[str, Any], list[Arrays]]:
     """The first whose loss exceeds the least by no more than the standard error, over groups, of the difference (Breiman et al. 1984, 3.4.3)."""
     fitting = [one for one in among if one.fewest <= len(sheet.x) <= one.most]
     if len(fitting) == 1:
-        return fitting[0], {}
+        return fitting[0], {}, _folds(fitting[0], sheet, seed)
     few = sheet.most(_ENOUGH)
     group = np.unique(few.group, return_inverse=True)[1]
     seen = ~np.isnan(few.y) & (few.weight > 0)
     weight, y = np.where(seen, few.weight, 0.0).astype(float), np.nan_to_num(few.y)
-    losses = []
+    losses, models = [], []
     for one in fitting:
-        z = _out_of_fold(one, few, seed)
+        models.append(_folds(one, few, seed))
+        z = _out_of_fold(one, models[-1], few)
         losses.append(np.bincount(group, (weight * (softplus(z) - y * z)).sum(axis=1)) / weight.sum())
     means = [float(loss.sum()) for loss in losses]
     best = losses[int(np.argmin(means))]
     within = [loss.sum() - best.sum() <= math.sqrt(len(loss)) * (loss - best).std() for loss in losses]
     skipped = {str(one): f"for sheets of {one.fewest:,} to {one.most:,} rows" for one in among if one not in fitting}
-    return fitting[within.index(True)], {"tried": dict(zip(map(str, fitting), [round(one, 5) for one in means], strict=True)), "skipped": skipped}
+    place = within.index(True)
+    folds = models[place] if few is sheet else _folds(fitting[place], sheet, seed)
+    tried = dict(zip(map(str, fitting), [round(one, 5) for one in means], strict=True))
+    return fitting[place], {"tried": tried, "skipped": skipped}, folds
 
 
 def _folds(candidate: Candidate, sheet: Sheet, seed: int) -> list[Arrays]:
@@ -144,9 +144,9 @@ def _folds(candidate: Candidate, sheet: Sheet, seed: int) -> list[Arrays]:
     return [candidate.fit(_rows(sheet, fold != out), seed) for out in range(FOLDS)]
 
 
-def _out_of_fold(candidate: Candidate, sheet: Sheet, seed: int) -> Array:
+def _out_of_fold(candidate: Candidate, folds: Sequence[Arrays], sheet: Sheet) -> Array:
     fold, out = sheet.group % FOLDS, np.zeros(sheet.y.shape)
-    for part, arrays in enumerate(_folds(candidate, sheet, seed)):
+    for part, arrays in enumerate(folds):
         here = fold == part
         out[here] = Calibrated.of(candidate.family, arrays | _uncalibrated(out.shape[1])).head.logits(sheet.x[here])
     return out

@@ -10,7 +10,7 @@ import pytest
 
 from predictors.artifact import load
 from predictors.evidence import of_record, summarise
-from predictors.learned import KIND, Learned
+from predictors.learned import KIND, Learned, head_of
 from predictors.training import retrain as retraining
 from predictors.training.retrain import retrain
 from router.errors import InvalidQuery, Overloaded
@@ -47,13 +47,13 @@ def test_every_head_is_informative_and_calibrated_on_rows_it_did_not_see(fitted)
 
 def test_served_beliefs_are_the_heads_that_were_fitted(fitted, log):
     report, directory = fitted
-    arrays, served = load(directory, kind=KIND).arrays, Learned(str(directory))
+    artifact, served = load(directory, kind=KIND), Learned(str(directory))
     assert served.version == report.version
     for row in [row for row in log if row.kind == "stage" and row.stage == 0][:50]:
         features = replace(features_of(0.0), vector=np.array(row.features, np.float32))
         evidence_row = summarise([of_record(row)], row.outcome_answer, IDS)
-        start = sigmoid(arrays["start"] @ features.vector)
-        belief = sigmoid(np.concatenate((features.vector, evidence_row)) @ arrays["belief"])
+        start = sigmoid(head_of(artifact, "start").logits(features.vector[None])[0])
+        belief = sigmoid(head_of(artifact, "belief").logits(np.concatenate((features.vector, evidence_row))[None])[0, 0])
         forecasts = served.predict(features, _evidence(), PLANS).forecasts
         assert [one.success for one in forecasts] == pytest.approx(start, abs=1e-6)
         assert served.best(features, _evidence(row)).confidence == pytest.approx(belief, abs=1e-6)
