@@ -50,6 +50,7 @@ class Learned:
     _start: Calibrated = field(init=False, repr=False)
     _belief: Calibrated = field(init=False, repr=False)
     _rescue: Calibrated = field(init=False, repr=False)
+    _per_cost: Array = field(init=False, repr=False)  # (5, plans): see `_spent`
 
     def __post_init__(self) -> None:
         artifact = load(Path(self.path), kind=KIND)
@@ -57,6 +58,9 @@ class Learned:
         object.__setattr__(self, "_index", {plan: index for index, plan in enumerate(artifact.plans)})
         for name in HEADS:
             object.__setattr__(self, f"_{name}", head_of(artifact, name))
+        tokens, seconds = artifact.arrays["tokens_per_cost"], artifact.arrays["seconds_per_cost"]
+        high = tokens * artifact.arrays["tokens_quantiles"][:, 1], seconds * artifact.arrays["seconds_quantiles"][:, 1]
+        object.__setattr__(self, "_per_cost", np.stack((tokens, np.ones(len(tokens)), seconds, *high)))
 
     @property
     def version(self) -> str:
@@ -120,14 +124,12 @@ class Learned:
 
     def _spent(self, vector: Vector, known: Places) -> Array:
         """Tokens, micro-dollars, seconds, and the tokens and seconds that nine purchases in ten stay under: (5, plans)."""
-        cost = np.exp((self._arrays("cost") @ vector).take(known).clip(-20, 20))
-        tokens, seconds = (cost * self._arrays(f"{name}_per_cost").take(known) for name in ("tokens", "seconds"))
-        high = (self._arrays(f"{name}_quantiles")[:, 1].take(known) for name in ("tokens", "seconds"))
-        return np.stack((tokens, cost, seconds, *(mean * ratio for mean, ratio in zip((tokens, seconds), high, strict=True))))
+        spent: Array = np.exp(np.minimum(np.maximum(self._arrays("cost") @ vector, -20), 20)) * self._per_cost
+        return spent.take(known, axis=1)
 
     def _novelty(self, vector: Vector) -> tuple[float, float]:
         """The share of training queries nearer to their middle than this one, and by how much intervals are wider for it."""
-        along = (vector - self._arrays("novelty_mean")) @ self._arrays("novelty_axes")
+        along = (vector - self._arrays("novelty_mean")).astype(np.float32) @ self._arrays("novelty_axes")
         distance, quantiles = float(np.sqrt(along @ along)), self._arrays("novelty_quantiles")
         return float(quantiles.searchsorted(distance)) / len(quantiles), max(1.0, distance / max(float(quantiles[USUAL]), 1e-9))
 

@@ -210,4 +210,12 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
 
 def families() -> dict[str, Registry[Any]]:
     """Every kind of plug-in."""
-    return {"encoder": encoders, "predictor": predictors, "head": heads, "policy": policies, "strategy": strategies, "backend": backends, "verifier": verifiers}
+    return {
+        "encoder": encoders,
+        "predictor": predictors,
+        "head": heads,
+        "policy": policies,
+        "strategy": strategies,
+        "backend": backends,
+        "verifier": verifiers,
+    }

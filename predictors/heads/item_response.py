@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 @heads.register("item_response")
 @dataclass(frozen=True, slots=True)
 class ItemResponse:
-    """Log-odds = discrimination x ease + ability: `direction` (d,) tells the ease, `discrimination` (k,), never negative, and `ability` (k,) the plan."""
+    """Log-odds = discrimination x ease + ability: `direction` (d,) tells the ease, `discrimination` (k,) >= 0 and `ability` (k,) the plan."""
 
     direction: Array
     discrimination: Array

@@ -26,8 +26,8 @@ from predictors.training.costs import cost_arrays
 from predictors.training.guarantees import thresholds
 from predictors.training.log import MOST, NOTHING, Logged, Survey, parquet_files, read, sample
 from predictors.training.newton import sigmoid
-from predictors.training.novelty import novelty_arrays
 from predictors.training.noise import SOURCES, Noise, estimate, gather
+from predictors.training.novelty import novelty_arrays
 from predictors.training.offpolicy import pseudo_outcomes, recalibrate
 from predictors.training.selection import FittedHead, again, fit_head, logits, recalibrated
 from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, rescue_sheet, start_sheet, states
@@ -141,7 +141,9 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     lexical = survey.feature_version.startswith("lexical")
     heads = card.Heads(plans=plans, log=log, start=first, start_head=start, belief=beliefs, belief_head=belief, arrays=arrays, lexical=lexical)
     told = card.describe(survey, noise, heads, directory, seed)
-    told.facts["heads"] = {name: {"family": head.family} | {key: head.facts[key] for key in _CHOICE if key in head.facts} for name, head in fitted.items()}
+    told.facts["heads"] = {
+        name: {"family": head.family} | {key: head.facts[key] for key in _CHOICE if key in head.facts} for name, head in fitted.items()
+    }
     arrays["accept"] = _accept(beliefs, belief)
     version = save(directory, kind=KIND, plans=plans, feature_version=survey.feature_version, arrays=arrays, facts=told.facts)
     card.write(directory, version, told)

@@ -148,7 +148,7 @@ def _out_of_fold(candidate: Candidate, folds: Sequence[Arrays], sheet: Sheet) ->
     fold, out = sheet.group % FOLDS, np.zeros(sheet.y.shape)
     for part, arrays in enumerate(folds):
         here = fold == part
-        out[here] = Calibrated.of(candidate.family, arrays | _uncalibrated(out.shape[1])).head.logits(sheet.x[here])
+        out[here] = Calibrated.of(candidate.family, arrays | _uncalibrated(sheet.y.shape[1])).head.logits(sheet.x[here])
     return out
 
 
@@ -187,8 +187,6 @@ def _doubt(sheet: Sheet, place: int) -> float:
 
 
 def _jackknife(logits: Array) -> Array:
-    """The standard deviation (k,) of log-odds, from those of the fold models (K, n, k), by the delete-group jackknife (Kott 2001), averaged over rows."""
-    if not logits.shape[1]:
-        return np.zeros(logits.shape[2])
-    variance = (len(logits) - 1) * logits.var(axis=0)
-    return np.asarray(np.sqrt(variance.mean(axis=0)))
+    """The standard deviation (k,) of log-odds, averaged over rows, from those of the fold models (K, n, k): delete-group jackknife (Kott 2001)."""
+    variance: Array = (len(logits) - 1) * logits.var(axis=0)
+    return np.asarray(np.sqrt(variance.sum(axis=0) / max(1, len(variance))))

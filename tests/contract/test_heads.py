@@ -8,7 +8,7 @@ from predictors.artifact import load, save
 from predictors.calibration import KNOTS
 from predictors.heads import Calibrated, heads
 from predictors.training.newton import sigmoid
-from predictors.training.selection import Candidate, logits, fit_head
+from predictors.training.selection import Candidate, fit_head, logits
 from predictors.training.sheets import Sheet
 
 OUTPUTS = 3

@@ -31,9 +31,7 @@ def test_trees_are_those_of_scikit_learn():
     x, y, _ = some_rows()
     edges = np.quantile(x, np.linspace(0, 1, 33)[1:-1], axis=0)
     codes = boosting.binned(x, edges)
-    models = {
-        place: HistGradientBoostingClassifier(max_depth=4, max_iter=20, early_stopping=False).fit(codes, y[:, place]) for place in range(2)
-    }
+    models = {place: HistGradientBoostingClassifier(max_depth=4, max_iter=20, early_stopping=False).fit(codes, y[:, place]) for place in range(2)}
     served = Boosting(**boosting.flattened(models, np.zeros(2), edges))
     fresh, _, _ = some_rows(seed=1)
     for place, model in models.items():

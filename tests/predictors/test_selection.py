@@ -60,7 +60,8 @@ def test_trees_are_chosen_where_no_line_will_do_and_a_line_where_it_does():
     crossed = fit_head(Sheet(x, y, np.ones_like(y), np.arange(1_600)), seed=0, among=few)
     assert crossed.family == "boosting"
     tried = crossed.facts["tried"]
-    assert tried[str(PLAIN)] > 0.68 > 0.3 > min(tried.values())
+    assert tried[str(PLAIN)] > 0.68
+    assert min(tried.values()) < 0.3
     assert fit_head(a_sheet(1_600), seed=0, among=few).family == "logistic"
     assert "boosting" in str(fit_head(a_sheet(400), seed=0, among=(*few, Candidate("logistic", {"strength": 1.0}))).facts["skipped"])
 
@@ -134,7 +135,9 @@ def test_a_weight_counts_as_that_many_rows():
     sheet = a_sheet(100)
     twice = Sheet(*(np.vstack((getattr(sheet, name),) * 2) for name in ("x", "y", "weight")), np.tile(sheet.group, 2))
     heavy = replace(sheet, weight=np.full_like(sheet.weight, 5.0))
-    assert logits(fit_head(heavy, seed=0), sheet.x) == pytest.approx(logits(fit_head(sheet, seed=0), sheet.x), abs=1e-4)  # of all rows: changes nothing
+    assert logits(fit_head(heavy, seed=0), sheet.x) == pytest.approx(
+        logits(fit_head(sheet, seed=0), sheet.x), abs=1e-4
+    )  # of all rows: changes nothing
     some = replace(sheet, weight=np.where(sheet.y > 0, 2, 1).astype(np.float32))
     more = Sheet(*(np.vstack((getattr(sheet, name), getattr(sheet, name)[sheet.y[:, 0] > 0])) for name in ("x", "y", "weight")),
                  np.concatenate((sheet.group, sheet.group[sheet.y[:, 0] > 0])))  # fmt: skip

@@ -136,7 +136,8 @@ def test_a_plan_is_told_whole():
         "decision_id": "d",
         "prediction": {
             "in_hand": 0.125,
-            "forecasts": [{"plan": "a", "success": 0.5, "low": 0.25, "high": 0.75, "tokens": 10.0, "cost_microdollars": 20.0, "seconds": 0.5, "tokens_high": 15.0, "seconds_high": 0.75}],
+            "forecasts": [{"plan": "a", "success": 0.5, "low": 0.25, "high": 0.75, "tokens": 10.0, "cost_microdollars": 20.0, "seconds": 0.5,
+                           "tokens_high": 15.0, "seconds_high": 0.75}],
             "version": "p1",
             "novelty": 0.5,
         },

@@ -1,7 +1,7 @@
 """How each model family is fitted: `fit(x, y, weight, fold, seed, **hyper)` gives the arrays of its head.
 
-`x` (n, d), the first column being the constant 1; `y` (n, k) in [0, 1], NaN where it was not observed, and `weight` (n, k); `fold` (n,) says which rows
-are held out together. An output that was never observed comes out finite.
+`x` (n, d), the first column being the constant 1; `y` (n, k) in [0, 1], NaN where it was not observed, and `weight` (n, k); `fold` (n,) says which
+rows are held out together. An output that was never observed comes out finite.
 """
 
 from typing import Any

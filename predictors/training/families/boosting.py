@@ -12,9 +12,7 @@ _LEAST = 20  # rows in a leaf
 _BINS = 64
 
 
-def fit(  # noqa: PLR0917
-    x: Array, y: Array, weight: Array, fold: Places, seed: int, *, depth: int = 3, trees: int = 60, rate: float = 0.1
-) -> dict[str, NDArray[Any]]:
+def fit(x: Array, y: Array, weight: Array, fold: Places, seed: int, *, depth: int = 3, trees: int = 60, rate: float = 0.1) -> dict[str, NDArray[Any]]:
     """Arrays of `predictors.heads.boosting`. Columns are put into bins here: scikit-learn takes minutes over those of weighted rows."""
     seen, edges = observed(y, weight), np.quantile(x, np.linspace(0, 1, _BINS + 1)[1:-1], axis=0)
     codes = binned(x, edges)
@@ -50,7 +48,16 @@ def flattened(models: dict[int, HistGradientBoostingClassifier], base: Array, ed
             leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
             left, right = (np.where(leaf, own, nodes[side]) + count for side in ("left", "right"))
             feature, last = (np.where(leaf, 0, nodes[name]).astype(int) for name in ("feature_idx", "num_threshold"))
-            parts.append((feature, np.where(leaf, 0.0, edges[np.minimum(last, len(edges) - 1), feature]), left, right, np.where(leaf, nodes["value"], 0.0), nodes["depth"]))
+            parts.append(
+                (
+                    feature,
+                    np.where(leaf, 0.0, edges[np.minimum(last, len(edges) - 1), feature]),
+                    left,
+                    right,
+                    np.where(leaf, nodes["value"], 0.0),
+                    nodes["depth"],
+                )
+            )
             roots.append(count)
             outputs.append(place)
             count += len(nodes)

@@ -9,7 +9,7 @@ from predictors.training.families import Array, Places, even, observed, sizes
 from predictors.training.newton import minimise
 
 
-def fit(x: Array, y: Array, weight: Array, fold: Places, seed: int, *, strength: float = 0.1) -> dict[str, NDArray[Any]]:  # noqa: PLR0917
+def fit(x: Array, y: Array, weight: Array, fold: Places, seed: int, *, strength: float = 0.1) -> dict[str, NDArray[Any]]:
     """Arrays of `predictors.heads.logistic`; `strength` is the reciprocal of the ridge, from which the constant is free."""
     scale, seen = sizes(x), observed(y, weight)
     kept, scaled = even(weight, seen), x / scale

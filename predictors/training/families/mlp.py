@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from predictors.training.families import Array, Places, even, observed, rates, sizes
 
 
-def fit(  # noqa: PLR0917
+def fit(
     x: Array, y: Array, weight: Array, fold: Places, seed: int, *, hidden: int = 32, decay: float = 0.02, epochs: int = 150
 ) -> dict[str, NDArray[Any]]:
-    """Arrays of `predictors.heads.mlp`: cross-entropy over the outcomes that were observed, AdamW (Loshchilov & Hutter 2019) over all rows at once."""
+    """Arrays of `predictors.heads.mlp`: cross-entropy over observed outcomes, AdamW (Loshchilov & Hutter 2019) over all rows at once."""
     scale, seen = sizes(x), observed(y, weight)
     mean = np.append(0.0, x[:, 1:].mean(axis=0)) if len(x) else np.zeros(x.shape[1])
     rows, right, kept = (torch.tensor(one, dtype=torch.float32) for one in ((x - mean) / scale, np.nan_to_num(y), even(weight, seen)))

@@ -14,7 +14,7 @@ _PROBES = 4
 _BLOCK = 500  # rows compared with all others at a time
 
 
-def fit(  # noqa: PLR0917
+def fit(
     x: Array, y: Array, weight: Array, fold: Places, seed: int, *, sharpness: float = 10.0, held: float = 2.0, strength: float = 0.03
 ) -> dict[str, NDArray[Any]]:
     """Arrays of `predictors.heads.neighbours`; all columns but the constant are compared. Rows of one fold are not one another's neighbours here."""
