@@ -15,7 +15,7 @@ _LEAST_VARIANCE = 0.05  # of a plan's parameters about the others'
 
 
 def fit(x: Array, y: Array, weight: Array, fold: Places, seed: int, *, strength: float = 0.1) -> dict[str, NDArray[Any]]:
-    """Arrays of `predictors.heads.item_response`: the posterior's mode; priors are normal, of variance `strength` on the direction and 1 on plans'."""
+    """Arrays of `predictors.heads.item_response`: the posterior's mode; priors are normal, variance `strength` on the direction and 1 on plans'."""
     scale, seen = sizes(x), observed(y, weight)
     scaled, kept, right = x / scale, even(weight, seen), np.nan_to_num(y)
     scaled[:, 0] = 0.0  # abilities are the constants
