@@ -1,6 +1,6 @@
 """Calibration: from the log-odds a model says to the log-odds that came true."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,25 @@ class Calibration:
 
 GRID: Array = np.linspace(-LIMIT, LIMIT, KNOTS)
 IDENTITY = Calibration(GRID, GRID)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """The maps of k outputs, `x` and `y` (k, KNOTS), laid end to end, so that one look-up serves all of them."""
+
+    x: Array
+    y: Array
+    _shift: Array = field(init=False, repr=False)
+    _knots: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = self.x[:, -1] - self.x[:, 0] + 1.0
+        shift = np.cumsum(lengths) - lengths - self.x[:, 0]
+        object.__setattr__(self, "_shift", shift)
+        object.__setattr__(self, "_knots", (self.x + shift[:, None]).ravel())
+
+    def apply(self, logits: Array) -> Array:
+        """Calibrated log-odds (n, k)."""
+        inside = np.minimum(np.maximum(logits, self.x[:, 0]), self.x[:, -1])
+        out: Array = np.interp(inside + self._shift, self._knots, self.y.ravel())
+        return out

@@ -18,6 +18,7 @@ from predictors import predictors
 from predictors.artifact import MANIFEST, changed
 from predictors.encoders import encoders
 from predictors.features import Featurizer
+from predictors.heads import heads
 from predictors.prior import Prior
 from router.admission import Admission, Permits
 from router.cache import RedisCache
@@ -142,7 +143,7 @@ def first_predictor(settings: Settings) -> Predictor:
 
 
 def _retrained(settings: Settings) -> Choice:
-    return Choice(name="logistic", options={"path": str(settings.predictor_directory)})
+    return Choice(name="learned", options={"path": str(settings.predictor_directory)})
 
 
 @asynccontextmanager
@@ -167,7 +168,7 @@ async def _reload(settings: Settings, pipeline: Pipeline) -> None:
         looked_at = stamp
         if changed(settings.predictor_directory, pipeline.predictor.version):
             try:
-                pipeline.predictor = await asyncio.to_thread(predictors.build, "logistic", _retrained(settings).options)
+                pipeline.predictor = await asyncio.to_thread(predictors.build, "learned", _retrained(settings).options)
                 log.info("predictor_reloaded", version=pipeline.predictor.version)
             except BadArtifact as error:
                 log.warning("predictor_refused", error=error.message, serving=pipeline.predictor.version)
@@ -209,4 +210,12 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
 
 def families() -> dict[str, Registry[Any]]:
     """Every kind of plug-in."""
-    return {"encoder": encoders, "predictor": predictors, "policy": policies, "strategy": strategies, "backend": backends, "verifier": verifiers}
+    return {
+        "encoder": encoders,
+        "predictor": predictors,
+        "head": heads,
+        "policy": policies,
+        "strategy": strategies,
+        "backend": backends,
+        "verifier": verifiers,
+    }

@@ -11,7 +11,7 @@ from rheostat.v1 import query_pb2
 from rich.console import Console
 from rich.progress import Progress
 
-from predictors.logistic import BUNDLED
+from predictors.learned import BUNDLED
 from predictors.training.retrain import retrain
 from router import demo
 from router.app import service

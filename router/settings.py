@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     journal: JournalSettings = JournalSettings()
     plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)
     encoder: Choice = Choice(name="static")
-    predictor: Choice = Choice(name="logistic")
+    predictor: Choice = Choice(name="learned")
     """`rheostat retrain` writes to the data folder's `predictor`, which is preferred to the bundled one once it is there."""
     second: SecondSettings | None = None
     policies: dict[str, Choice] = Field(

@@ -133,6 +133,8 @@ class Forecast:
     tokens: float
     cost: float
     seconds: float
+    tokens_high: float = 0.0  # nine purchases in ten stay under it; 0 where nothing is known
+    seconds_high: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,12 +151,16 @@ class Onward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """Forecasts for every plan on offer and for the answer in hand (0 when there is none)."""
+    """Forecasts for every plan on offer and for the answer in hand (0 when there is none).
+
+    `novelty`, in [0, 1], is the share of the queries learned from that are more usual than this one.
+    """
 
     in_hand: float
     forecasts: tuple[Forecast, ...]
     version: str
     onward: Onward | None = field(default=None, compare=False, repr=False)
+    novelty: float = 0.0
 
 
 class Fate(StrEnum):

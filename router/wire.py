@@ -93,10 +93,13 @@ def _prediction(prediction: Prediction) -> decision_pb2.Prediction:
                 tokens=forecast.tokens,
                 cost_microdollars=forecast.cost,
                 seconds=forecast.seconds,
+                tokens_high=forecast.tokens_high,
+                seconds_high=forecast.seconds_high,
             )
             for forecast in prediction.forecasts
         ],
         version=prediction.version,
+        novelty=prediction.novelty,
     )
 
 

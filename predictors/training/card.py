@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from predictors.artifact import Artifact, load
-from predictors.logistic import KIND
+from predictors.learned import KIND, head_of
 from predictors.training.log import Survey
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise
 from predictors.training.offpolicy import pseudo_outcomes
 from predictors.training.scoring import score
-from predictors.training.selection import FittedHead, fit_head
+from predictors.training.selection import PLAIN, FittedHead, fit_head
 from predictors.training.sheets import FOLDS, Log, Sheet, Start
 from router.errors import BadArtifact
 
@@ -119,7 +119,7 @@ def _quality(sheet: Sheet, place: int, head: FittedHead, lexical: bool, seed: in
     controls = {"base rate only": figures(few.y[:, 0].astype(float), _base_rates(few))}
     less = {"shuffled": _shuffled(few.x, seed)} | ({"prompt length only": few.x[:, [0, _LENGTH]]} if lexical else {})
     for name, x in less.items():
-        controls[name] = figures(few.y[:, 0].astype(float), fit_head(replace(few, x=x), seed=seed).held_out[:, 0])
+        controls[name] = figures(few.y[:, 0].astype(float), fit_head(replace(few, x=x), seed=seed, among=(PLAIN,)).held_out[:, 0])
     return {**found, **told, "controls": controls}
 
 
@@ -199,8 +199,9 @@ def _change(heads: Heads, directory: Path, seed: int) -> Facts:
     old: Artifact | None = None
     with suppress(BadArtifact):
         old = load(directory, kind=KIND)
-    if old is None or old.arrays["start"].shape[1] != heads.log.features.shape[1]:
+    if old is None or len(old.arrays["novelty_mean"]) != heads.log.features.shape[1]:
         return {}
+    old_start, old_belief = head_of(old, "start"), head_of(old, "belief")
     data = old.facts.get("data")
     until = data["until"] if isinstance(data, dict) else math.inf
     later = np.array([one.at > until for one in heads.log.decisions])
@@ -210,15 +211,15 @@ def _change(heads: Heads, directory: Path, seed: int) -> Facts:
     for place, plan in enumerate(heads.plans):
         if plan not in old.plans:
             continue
-        before = heads.log.features[rows] @ old.arrays["start"][old.plans.index(plan)]
+        before = old_start.logits(heads.log.features[rows])[:, old.plans.index(plan)]
         after, seen = heads.start_head.held_out[rows, place], heads.start.sheet.seen(place)[rows]
         y, group = heads.start.sheet.y[rows, place][seen].astype(float), heads.log.group[rows][seen]
         shift = float((sigmoid(after) - sigmoid(before)).mean())
         pair = {"old": figures(y, before[seen], group, seed), "new": figures(y, after[seen], group, seed)}
         found["heads"][f"start/{plan}"] = {**pair, "mean_shift": round(shift, 4)}
-    if old.plans == heads.plans and old.arrays["belief"].shape[0] == heads.belief.x.shape[1]:
+    if old.plans == heads.plans:
         y, held_out, group = _seen(heads.belief, 0, heads.belief_head)
-        before = heads.belief.x[heads.belief.seen(0)] @ old.arrays["belief"]
+        before = old_belief.logits(heads.belief.x[heads.belief.seen(0)])[:, 0]
         shift = float((sigmoid(held_out) - sigmoid(before)).mean())
         pair = {"old": figures(y, before, group, seed), "new": figures(y, held_out, group, seed)}
         found["heads"]["belief"] = {**pair, "mean_shift": round(shift, 4)}

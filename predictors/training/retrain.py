@@ -20,20 +20,24 @@ from tqdm import tqdm
 
 from predictors.artifact import save
 from predictors.evidence import names
-from predictors.logistic import KIND
+from predictors.learned import KIND
 from predictors.training import card
 from predictors.training.costs import cost_arrays
+from predictors.training.guarantees import thresholds
 from predictors.training.log import MOST, NOTHING, Logged, Survey, parquet_files, read, sample
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise, estimate, gather
+from predictors.training.novelty import novelty_arrays
 from predictors.training.offpolicy import pseudo_outcomes, recalibrate
-from predictors.training.selection import FittedHead, fit_head, logits, recalibrated
+from predictors.training.selection import FittedHead, again, fit_head, logits, recalibrated
 from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, rescue_sheet, start_sheet, states
 from router.errors import InvalidQuery, Overloaded
 
 QUANTILES = 9
 _UNREAD = -10.0  # log-odds of an answer that could not be read
 _DOUBTFUL, _ROUNDS = 0.9, 3  # worth of the average label under which labels are weighed against the head again, and how often
+_CHOICE = ("chosen", "tried", "skipped")  # of a head's facts
+_NEVER = 2.0  # a threshold that no belief reaches
 _STAGES = ("reading", "noise", "evidence", "start", "belief", "rescue", "costs", "writing")
 
 Array = NDArray[np.float64]
@@ -130,21 +134,17 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     rescue = work.head("rescue", lambda: _fit(rescues, log, noise, seed))
     costs, _ = work.stage("costs", lambda: (_rest(log, found, start, belief, plans), {}))
 
-    width = log.features.shape[1]
-    arrays = {
-        "belief": belief.arrays["weights"][0],
-        "start": start.arrays["weights"],
-        "start_variance": start.arrays["variance"],
-        "rescue": rescue.arrays["weights"],
-        "rescue_variance": rescue.arrays["variance"],
-        "rescue_after": costs.pop("wrong") @ rescue.arrays["weights"][:, width:].T,
-        **costs,
-    }
+    fitted = {"start": start, "belief": belief, "rescue": rescue}
+    arrays = {f"{name}.{key}": array for name, head in fitted.items() for key, array in head.arrays.items()} | costs
     first = replace(first, sheet=_told_apart(first.sheet, log, noise, start))
     beliefs = _told_apart(beliefs, log, noise, belief)
     lexical = survey.feature_version.startswith("lexical")
     heads = card.Heads(plans=plans, log=log, start=first, start_head=start, belief=beliefs, belief_head=belief, arrays=arrays, lexical=lexical)
     told = card.describe(survey, noise, heads, directory, seed)
+    told.facts["heads"] = {
+        name: {"family": head.family} | {key: head.facts[key] for key in _CHOICE if key in head.facts} for name, head in fitted.items()
+    }
+    arrays["accept"] = _accept(beliefs, belief)
     version = save(directory, kind=KIND, plans=plans, feature_version=survey.feature_version, arrays=arrays, facts=told.facts)
     card.write(directory, version, told)
     work.stage("writing", lambda: ({}, {}))
@@ -175,7 +175,7 @@ def _fit(sheet: Sheet, log: Log, noise: Noise, seed: int) -> FittedHead:
     """The head; where sources are poor it is fitted again to what it makes of them itself."""
     head = fit_head(sheet, seed=seed)
     for _ in range(_ROUNDS if log.worth < _DOUBTFUL and len(sheet.y) else 0):
-        head = fit_head(_told_apart(sheet, log, noise, head), seed=seed)
+        head = fit_head(_told_apart(sheet, log, noise, head), seed=seed, among=again(head))
     return head
 
 
@@ -202,7 +202,8 @@ def _start(first: Start, log: Log, noise: Noise, seed: int) -> FittedHead:
 def _rest(log: Log, found: States, start: FittedHead, belief: FittedHead, plans: Sequence[str]) -> Arrays:
     """What the costs are, and what is read off the heads."""
     first = np.flatnonzero((found.step == 0) & ~np.isnan(found.y) & (found.plan >= 0))
-    return {**cost_arrays(log, plans), "ratios": _ratios(log, found, first, start, belief), "wrong": _wrong(found, first, len(plans))}
+    shared = {**cost_arrays(log, plans), **novelty_arrays(log.features)}
+    return {**shared, "ratios": _ratios(log, found, first, start, belief), "wrong": _wrong(found, first, len(plans))}
 
 
 def _ratios(log: Log, found: States, first: NDArray[np.int64], start: FittedHead, belief: FittedHead) -> Array:
@@ -225,6 +226,14 @@ def _wrong(found: States, first: NDArray[np.int64], plans: int) -> Array:
     """What the evidence looks like, on average, after each plan was bought first and was wrong: (plans, columns)."""
     wrong = [found.evidence[first[(found.plan[first] == place) & (found.y[first] < 0.5)]] for place in range(plans)]
     return np.stack([one.mean(axis=0, dtype=float) if len(one) else np.zeros(found.evidence.shape[1]) for one in wrong])
+
+
+def _accept(sheet: Sheet, head: FittedHead) -> Array:
+    """Above which belief an answer may be accepted, for each of `predictors.guarantee.ALPHAS`: from the surest held-out belief of each question."""
+    belief = sigmoid(head.held_out[:, 0])
+    order = np.lexsort((-belief, sheet.group))
+    surest = order[np.unique(sheet.group[order], return_index=True)[1]]
+    return np.minimum(thresholds(belief[surest], (sheet.y[surest, 0] < 0.5).astype(float)), _NEVER)
 
 
 def _arrays_of(found: States) -> Arrays:

@@ -1,127 +1,192 @@
-"""One head from one sheet: what is fitted, and how well it does on rows it was not fitted on."""
+"""One head from one sheet: which model family is fitted, and how well it does on rows it was not fitted on."""
 
+import importlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.training.newton import line, minimise, softplus
+from predictors.calibration import GRID, KNOTS, Calibrations
+from predictors.heads import Calibrated
+from predictors.training.calibrating import choose
+from predictors.training.newton import softplus
 from predictors.training.sheets import FOLDS, Sheet
 
-_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0)  # of what is learned against what is held back: the reciprocal of the ridge
-_FEWEST = 30  # rows, with at least five of each kind, under which a head is only its base rate
+_FEWEST = 30  # rows, with at least five of each kind, under which an output is only its base rate
 _FEWEST_OF_A_KIND = 5
-_HELD = 1e-2  # how much its slope and shift are held to 1 and 0
-_ENOUGH = 20_000  # rows to choose a strength on
+_ENOUGH = 8_000  # rows to choose a family on
 
 Array = NDArray[np.float64]
-Places = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A family with its hyper-parameters, tried on sheets of at least `fewest` and at most `most` rows."""
+
+    family: str
+    hyper: Mapping[str, float] = field(default_factory=dict)
+    fewest: int = 0
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.family}({', '.join(f'{name}={value}' for name, value in self.hyper.items())})"
+
+    def fit(self, sheet: Sheet, seed: int) -> Arrays:
+        """Arrays of the family's head."""
+        module = importlib.import_module(f"predictors.training.families.{self.family}")  # torch only where it is asked for
+        found: Arrays = module.fit(sheet.x.astype(float), sheet.y.astype(float), sheet.weight.astype(float), sheet.group % FOLDS, seed, **self.hyper)
+        return found
+
+
+PLAIN = Candidate("logistic", {"strength": 0.1})
+CANDIDATES = (
+    Candidate("logistic", {"strength": 0.01}),
+    PLAIN,
+    Candidate("logistic", {"strength": 1.0}),
+    Candidate("item_response", {"strength": 0.1}),
+    Candidate("boosting", {"depth": 3, "trees": 30, "rate": 0.2}, fewest=1_500, most=20_000),
+    Candidate("mlp", {"hidden": 32}, fewest=2_000, most=20_000),
+    Candidate("neighbours", {"sharpness": 10.0}, fewest=2_000, most=20_000),
+)
+"""From simple to dear."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedHead:
     """Arrays of a model family with k outputs over d columns, and log-odds (n, k) of every row of its sheet by models that did not see its group.
 
-    `facts` says for each output, by the names in lists of length k, how it was fitted: `rows` (observed), `strength`, `base_rate_only`.
+    Beside the family's own, `arrays` hold what `predictors.heads.Calibrated` takes: `calibration_x` and `calibration_y` (k, KNOTS), `spread` (k,).
+    `facts` says for each output, in lists of length k, how it was fitted: `rows` (observed), `calibration` (kind), `base_rate_only`; and of all
+    together `chosen` and, where there was a choice, the held-out log loss of all that was `tried` and what was `skipped` as the sheet's size forbids.
     """
 
     family: str
-    arrays: dict[str, NDArray[np.float64]]
-    held_out: NDArray[np.float64]
-    facts: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One output: weights (d,), the variance of each (d,), out-of-fold log-odds (n,), the strength chosen (0: base rate only)."""
-
-    weights: Array
-    variance: Array
+    arrays: Arrays
     held_out: Array
-    strength: float
+    facts: dict[str, Any]
 
 
-def fit_head(sheet: Sheet, *, seed: int) -> FittedHead:
-    """The head that does best on held-out groups, for every output of the sheet; one with too little to learn from is its base rate.
+def fit_head(sheet: Sheet, *, seed: int, among: Sequence[Candidate] = CANDIDATES) -> FittedHead:
+    """The simplest of the candidates that do, on held-out groups, as well as the best but for chance, fitted to all rows and calibrated.
 
-    Ridge logistic regression, column 0 being the constant 1; its strength is chosen, and its log-odds calibrated (Platt 1999), on held-out folds.
-    `arrays`: `weights` and `variance`, each (k, d). Nothing is drawn at random here; `seed` is for families that do.
+    An output with too little to learn from is its base rate.
     """
-    columns = [_column(sheet, place) for place in range(sheet.y.shape[1])]
-    return FittedHead(
-        family="logistic",
-        arrays={"weights": np.stack([one.weights for one in columns]), "variance": np.stack([one.variance for one in columns])},
-        held_out=np.stack([one.held_out for one in columns], axis=1),
-        facts={
-            "rows": [int(sheet.seen(place).sum()) for place in range(sheet.y.shape[1])],
-            "strength": [one.strength for one in columns],
-            "base_rate_only": [one.strength == 0 for one in columns],
-        },
-    )
+    poor = np.array([_poor(sheet, place) for place in range(sheet.y.shape[1])])
+    kept = replace(sheet, y=np.where(poor, np.nan, sheet.y).astype(np.float32))
+    if poor.all():
+        among = (PLAIN,)
+    chosen, told, folds = _chosen(kept, among, seed)
+    arrays = chosen.fit(kept, seed)
+    raw = np.stack([Calibrated.of(chosen.family, one | _uncalibrated(len(poor))).head.logits(sheet.x) for one in folds])
+    held_out = raw[sheet.group % FOLDS, np.arange(len(sheet.x))]
+    maps, kinds = zip(*[_calibration(sheet, place, held_out[:, place], bool(poor[place]), seed) for place in range(len(poor))], strict=True)
+    x, y = (np.stack([one[side] for one in maps]) for side in (0, 1))
+    calibrations = Calibrations(x, y)
+    spread = np.where(poor, [_doubt(sheet, place) for place in range(len(poor))], _jackknife(np.stack([calibrations.apply(one) for one in raw])))
+    seen = [int(sheet.seen(place).sum()) for place in range(len(poor))]
+    facts = {"rows": seen, "base_rate_only": poor.tolist(), "calibration": list(kinds), "chosen": str(chosen), **told}
+    arrays |= {"calibration_x": x, "calibration_y": y, "spread": spread}
+    return FittedHead(chosen.family, arrays, calibrations.apply(held_out), {**facts, "hyper": dict(chosen.hyper)})
 
 
-def logits(head: FittedHead, x: NDArray[np.floating]) -> Array:
+def again(head: FittedHead) -> tuple[Candidate]:
+    """What was chosen for this head, to be fitted to other labels."""
+    return (Candidate(head.family, head.facts["hyper"]),)
+
+
+def logits(head: FittedHead, x: NDArray[np.floating[Any]]) -> Array:
     """Log-odds (n, k) of rows (n, d)."""
-    return np.asarray(x @ head.arrays["weights"].T, float)
+    return Calibrated.of(head.family, head.arrays).logits(x)
 
 
 def recalibrated(head: FittedHead, slope: Array, shift: Array) -> FittedHead:
     """The head with its log-odds times `slope`, plus `shift`, both (k,)."""
-    weights = head.arrays["weights"] * slope[:, None]
-    weights[:, 0] += shift
-    arrays = {"weights": weights, "variance": head.arrays["variance"] * slope[:, None] ** 2}
-    return FittedHead(head.family, arrays, head.held_out * slope + shift, head.facts)
+    moved = {"calibration_y": head.arrays["calibration_y"] * slope[:, None] + shift[:, None], "spread": head.arrays["spread"] * slope}
+    return replace(head, arrays={**head.arrays, **moved}, held_out=head.held_out * slope + shift)
 
 
-def _column(sheet: Sheet, place: int) -> _Column:
+def _poor(sheet: Sheet, place: int) -> bool:
+    y = sheet.y[sheet.seen(place), place]
+    return bool(len(y) < _FEWEST or min(y.sum(), (1 - y).sum()) < _FEWEST_OF_A_KIND)
+
+
+def _chosen(sheet: Sheet, among: Sequence[Candidate], seed: int) -> tuple[Candidate, dict[str, Any], list[Arrays]]:
+    """The first whose loss exceeds the least by no more than the standard error, over groups, of the difference (Breiman et al. 1984, 3.4.3)."""
+    fitting = [one for one in among if one.fewest <= len(sheet.x) <= one.most]
+    if len(fitting) == 1:
+        return fitting[0], {}, _folds(fitting[0], sheet, seed)
+    few = sheet.most(_ENOUGH)
+    group = np.unique(few.group, return_inverse=True)[1]
+    seen = ~np.isnan(few.y) & (few.weight > 0)
+    weight, y = np.where(seen, few.weight, 0.0).astype(float), np.nan_to_num(few.y)
+    losses, models = [], []
+    for one in fitting:
+        models.append(_folds(one, few, seed))
+        z = _out_of_fold(one, models[-1], few)
+        losses.append(np.bincount(group, (weight * (softplus(z) - y * z)).sum(axis=1)) / weight.sum())
+    means = [float(loss.sum()) for loss in losses]
+    best = losses[int(np.argmin(means))]
+    within = [loss.sum() - best.sum() <= math.sqrt(len(loss)) * (loss - best).std() for loss in losses]
+    skipped = {str(one): f"for sheets of {one.fewest:,} to {one.most:,} rows" for one in among if one not in fitting}
+    place = within.index(True)
+    folds = models[place] if few is sheet else _folds(fitting[place], sheet, seed)
+    tried = dict(zip(map(str, fitting), [round(one, 5) for one in means], strict=True))
+    return fitting[place], {"tried": tried, "skipped": skipped}, folds
+
+
+def _folds(candidate: Candidate, sheet: Sheet, seed: int) -> list[Arrays]:
+    """Arrays of one model for each fold, fitted to the rest."""
+    fold = sheet.group % FOLDS
+    return [candidate.fit(_rows(sheet, fold != out), seed) for out in range(FOLDS)]
+
+
+def _out_of_fold(candidate: Candidate, folds: Sequence[Arrays], sheet: Sheet) -> Array:
+    fold, out = sheet.group % FOLDS, np.zeros(sheet.y.shape)
+    for part, arrays in enumerate(folds):
+        here = fold == part
+        out[here] = Calibrated.of(candidate.family, arrays | _uncalibrated(sheet.y.shape[1])).head.logits(sheet.x[here])
+    return out
+
+
+def _rows(sheet: Sheet, keep: NDArray[np.bool_]) -> Sheet:
+    return Sheet(sheet.x[keep], sheet.y[keep], sheet.weight[keep], sheet.group[keep])
+
+
+def _uncalibrated(count: int) -> Arrays:
+    grid = np.tile(GRID, (count, 1))
+    return {"calibration_x": grid, "calibration_y": grid, "spread": np.zeros(count)}
+
+
+def _calibration(sheet: Sheet, place: int, held_out: Array, poor: bool, seed: int) -> tuple[tuple[Array, Array], str]:
+    """The knots of an output's map, and its kind; level where the output is its base rate."""
+    if poor:
+        rate, _ = _base_rate(sheet, place)
+        return (GRID, np.full(KNOTS, math.log(rate / (1 - rate)))), "none"
     seen = sheet.seen(place)
     y, weight = sheet.y[seen, place].astype(float), sheet.weight[seen, place].astype(float)
-    weight /= weight.mean() if len(weight) else 1.0
-    if len(y) < _FEWEST or min(y.sum(), (1 - y).sum()) < _FEWEST_OF_A_KIND:
-        return _base_rate(sheet, y, weight)
-    scale = sheet.x[seen].std(0, dtype=float)
-    scale[scale < 1e-6] = 1.0
-    x = sheet.x / scale
-    fold = sheet.group % FOLDS
-    some = slice(None, None, 1 + len(y) // _ENOUGH)
-    part = x[seen][some], y[some], weight[some], fold[seen][some]
-    strength = min(_STRENGTHS, key=lambda one: _loss(_cross_fit(*part, part[0], part[3], one), y[some], weight[some]))
-    held_out = _cross_fit(x[seen], y, weight, fold[seen], x, fold, strength)
-    slope, shift = line(held_out[seen], y, weight, _HELD)
-    weights, hessian = minimise(x[seen], y, weight, _ridge(x, strength))
-    variance = slope**2 * np.diag(np.linalg.inv(hessian)) / scale**2
-    weights = slope * weights / scale
-    weights[0] += shift
-    return _Column(weights, variance, slope * held_out + shift, strength)
+    found, facts = choose(held_out[seen], y, weight, sheet.group[seen], seed)
+    return (found.x, found.y), str(facts["kind"])
 
 
-def _cross_fit(x: Array, y: Array, weight: Array, fold: Places, everywhere: Array, folds: Places, strength: float) -> Array:  # noqa: PLR0917
-    """Log-odds of all rows `everywhere` (n, d), those of each fold by a model of the other folds' observed rows `x`."""
-    held_out = np.zeros(len(everywhere))
-    for out in range(FOLDS):
-        rest = fold != out
-        if 0 < y[rest].sum() < rest.sum():
-            held_out[folds == out] = everywhere[folds == out] @ minimise(x[rest], y[rest], weight[rest], _ridge(x, strength))[0]
-    return held_out
+def _base_rate(sheet: Sheet, place: int) -> tuple[float, float]:
+    """P(right), as one in two were right before anything was seen (Laplace), and how many rows say so."""
+    seen = sheet.seen(place)
+    y, weight = sheet.y[seen, place].astype(float), sheet.weight[seen, place].astype(float)
+    count = len(y)
+    return float((weight @ y * count / max(weight.sum(), 1e-12) + 1) / (count + 2)), count + 2.0
 
 
-def _ridge(x: Array, strength: float) -> Array:
-    """Every column is held back but the first, which is the constant."""
-    ridge = np.full(x.shape[1], 1 / strength)
-    ridge[0] = 1e-6
-    return ridge
+def _doubt(sheet: Sheet, place: int) -> float:
+    """The standard deviation of a base rate's log-odds."""
+    rate, count = _base_rate(sheet, place)
+    return math.sqrt(1 / (count * rate * (1 - rate)))
 
 
-def _base_rate(sheet: Sheet, y: Array, weight: Array) -> _Column:
-    """As one in two were right before anything was seen (Laplace)."""
-    count = weight.sum()
-    rate = (weight @ y + 1) / (count + 2)
-    width = sheet.x.shape[1]
-    weights, variance = np.zeros(width), np.zeros(width)
-    weights[0], variance[0] = math.log(rate / (1 - rate)), 1 / max(1e-9, (count + 2) * rate * (1 - rate))
-    return _Column(weights, variance, np.full(len(sheet.x), weights[0]), 0.0)
-
-
-def _loss(held_out: Array, y: Array, weight: Array) -> float:
-    return float(weight @ (softplus(held_out) - y * held_out) / weight.sum())
+def _jackknife(logits: Array) -> Array:
+    """The standard deviation (k,) of log-odds, averaged over rows, from those of the fold models (K, n, k): delete-group jackknife (Kott 2001)."""
+    variance: Array = (len(logits) - 1) * logits.var(axis=0)
+    return np.asarray(np.sqrt(variance.sum(axis=0) / max(1, len(variance))))

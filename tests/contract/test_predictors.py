@@ -22,7 +22,7 @@ def fitted(directory):
     return {"path": str(directory)}
 
 
-OPTIONS = {"logistic": fitted, "prior": lambda directory: {}}
+OPTIONS = {"learned": fitted, "prior": lambda directory: {}}
 
 EVIDENCE = st.lists(
     st.builds(
@@ -49,12 +49,14 @@ def test_forecasts_are_in_order_within_bounds_and_never_worse_than_the_answer_in
     prediction = predictor.predict(features, evidence, plans)
     assert [one.plan for one in prediction.forecasts] == [plan.id for plan in plans]
     assert 0 <= prediction.in_hand <= 1
+    assert 0 <= prediction.novelty <= 1
     assert prediction.version == predictor.version
     for one in prediction.forecasts:
         assert prediction.in_hand <= one.success <= 1
         assert 0 <= one.low <= one.success <= one.high <= 1
         assert min(one.tokens, one.cost, one.seconds) >= 0
-        assert math.isfinite(one.tokens + one.cost + one.seconds)
+        assert min(one.tokens_high, one.seconds_high) >= 0
+        assert math.isfinite(one.tokens + one.cost + one.seconds + one.tokens_high + one.seconds_high)
     if prediction.onward:
         assert prediction.onward.ratios.shape[:2] == (len(plans), 2)
         assert prediction.onward.rescue.shape == (len(plans), len(plans))

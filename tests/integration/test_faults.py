@@ -197,7 +197,7 @@ async def test_a_damaged_predictor_is_not_taken_up(stub: RouterServiceStub, runn
     (folder / "arrays-0.npz").write_bytes(b"damaged")
     manifest = {
         "format": 1,
-        "kind": "logistic",
+        "kind": "learned",
         "version": "0",
         "arrays": "arrays-0.npz",
         "digest": "0",

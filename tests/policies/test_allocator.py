@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policies.allocator import Allocator, onward_value
 from policies.controls import Table, mixture
-from predictors.logistic import Logistic
+from predictors.learned import Learned
 from router.types import Action, Evidence, Forecast, Knobs, Onward, Prediction
 from tests.predictors.world import PLANS, an_outcome, chance, episodes, features_of, fit, practice
 
@@ -148,7 +148,7 @@ def test_the_reason_says_what_was_compared():
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fitted")
     fit(practice(800, seed=1), ("cheap", "dear"), directory)
-    return Logistic(str(directory))
+    return Learned(str(directory))
 
 
 def a_run(served, worth, count):

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from predictors.training.newton import line, minimise, sigmoid
-from predictors.training.selection import fit_head, logits, recalibrated
+from predictors.training.selection import CANDIDATES, PLAIN, Candidate, fit_head, logits, recalibrated
 from predictors.training.sheets import FOLDS, Sheet
 
 TIGHT = {"tol": 1e-10, "max_iter": 2_000}
@@ -29,32 +29,41 @@ def a_sheet(count, seed=0):
     return Sheet(x, y, np.ones_like(y), rng.integers(1_000, size=count))
 
 
-def by_scikit_learn(sheet):
-    """The same recipe, written with scikit-learn alone: P(right) of each row, in sample and held out."""
-    fold, y = sheet.group % FOLDS, sheet.y[:, 0]
-    x = sheet.x[:, 1:4] / sheet.x[:, 1:4].std(0, dtype=float)
-    best = None
-    for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
-        held_out = np.zeros(len(y))
-        for out in range(FOLDS):
-            model = LogisticRegression(C=strength, **TIGHT).fit(x[fold != out], y[fold != out])
-            held_out[fold == out] = model.decision_function(x[fold == out])
-        loss = -np.mean(np.log(np.where(y > 0, sigmoid(held_out), sigmoid(-held_out))))
-        if best is None or loss < best[0]:
-            best = (loss, strength, held_out)
-    _, strength, held_out = best
-    platt = LogisticRegression(C=np.inf, **TIGHT).fit(held_out[:, None], y)
-    final = LogisticRegression(C=strength, **TIGHT).fit(x, y)
-    return strength, platt.predict_proba(final.decision_function(x)[:, None])[:, 1], platt.predict_proba(held_out[:, None])[:, 1]
-
-
 def test_a_head_is_what_scikit_learn_makes_of_the_same_rows():
     sheet = a_sheet(400)
-    head = fit_head(sheet, seed=0)
-    strength, in_sample, held_out = by_scikit_learn(sheet)
-    assert head.facts == {"rows": [400], "strength": [strength], "base_rate_only": [False]}
-    assert sigmoid(logits(head, sheet.x)[:, 0]) == pytest.approx(in_sample, abs=1e-3)  # ours holds the calibration back a little
-    assert sigmoid(head.held_out[:, 0]) == pytest.approx(held_out, abs=1e-3)
+    scaled = sheet.x / np.where(sheet.x.std(0) > 0, sheet.x.std(0), 1)
+    theirs = LogisticRegression(C=0.1, **TIGHT).fit(scaled[:, 1:], sheet.y[:, 0]).decision_function(scaled[:, 1:])
+    weights = PLAIN.fit(sheet, 0)["weights"]
+    assert sheet.x @ weights[0] == pytest.approx(theirs, abs=1e-3)
+
+
+def test_held_out_log_odds_are_calibrated_ones_of_models_that_did_not_see_the_fold():
+    sheet = a_sheet(400)
+    head, fold = fit_head(sheet, seed=0, among=(PLAIN,)), sheet.group % FOLDS
+    raw = np.zeros(400)
+    for out in range(FOLDS):
+        rest = Sheet(*(getattr(sheet, name)[fold != out] for name in ("x", "y", "weight", "group")))
+        raw[fold == out] = sheet.x[fold == out] @ PLAIN.fit(rest, 0)["weights"][0]
+    mapped = np.interp(raw, head.arrays["calibration_x"][0], head.arrays["calibration_y"][0])
+    assert head.held_out[:, 0] == pytest.approx(mapped, abs=1e-5)
+    assert logits(head, sheet.x)[:, 0] == pytest.approx(
+        np.interp(sheet.x @ head.arrays["weights"][0], head.arrays["calibration_x"][0], head.arrays["calibration_y"][0]), abs=1e-5
+    )
+
+
+def test_trees_are_chosen_where_no_line_will_do_and_a_line_where_it_does():
+    """The sign of a product of two columns: a line tells nothing of it."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack((np.ones(1_600), rng.normal(size=(1_600, 2)))).astype(np.float32)
+    y = (x[:, 1] * x[:, 2] > 0).astype(np.float32)[:, None]
+    few = (PLAIN, *(one for one in CANDIDATES if one.family == "boosting"))
+    crossed = fit_head(Sheet(x, y, np.ones_like(y), np.arange(1_600)), seed=0, among=few)
+    assert crossed.family == "boosting"
+    tried = crossed.facts["tried"]
+    assert tried[str(PLAIN)] > 0.68
+    assert min(tried.values()) < 0.3
+    assert fit_head(a_sheet(1_600), seed=0, among=few).family == "logistic"
+    assert "boosting" in str(fit_head(a_sheet(400), seed=0, among=(*few, Candidate("logistic", {"strength": 1.0}))).facts["skipped"])
 
 
 def test_the_minimum_is_that_of_scikit_learn_for_weighted_rows():
@@ -89,11 +98,12 @@ def test_a_line_never_turns_the_order_round_and_still_meets_the_mean():
     assert sigmoid(slope * held_out + shift).mean() == pytest.approx(0.75, abs=1e-4)
 
 
-def test_the_variance_of_the_weights_is_that_of_fits_to_fresh_rows():
-    heads = [fit_head(a_sheet(400, seed), seed=0) for seed in range(12)]
-    spread = np.std([head.arrays["weights"][0] for head in heads], axis=0)[1:4]
-    stated = np.sqrt(np.mean([head.arrays["variance"][0] for head in heads], axis=0))[1:4]
-    assert np.all((spread / stated > 0.5) & (spread / stated < 2.0))
+def test_the_spread_is_that_of_fits_to_fresh_rows():
+    heads = [fit_head(a_sheet(400, seed), seed=0, among=(PLAIN,)) for seed in range(12)]
+    seen = a_sheet(400, 99).x
+    spread = np.std([logits(head, seen)[:, 0] for head in heads], axis=0)
+    stated = np.mean([head.arrays["spread"][0] for head in heads])
+    assert 0.5 < np.sqrt((spread**2).mean()) / stated < 2.0
 
 
 def test_an_output_is_fitted_to_the_rows_where_it_was_observed_and_held_out_everywhere():
@@ -125,7 +135,9 @@ def test_a_weight_counts_as_that_many_rows():
     sheet = a_sheet(100)
     twice = Sheet(*(np.vstack((getattr(sheet, name),) * 2) for name in ("x", "y", "weight")), np.tile(sheet.group, 2))
     heavy = replace(sheet, weight=np.full_like(sheet.weight, 5.0))
-    assert fit_head(heavy, seed=0).arrays["weights"] == pytest.approx(fit_head(sheet, seed=0).arrays["weights"])  # of all rows: changes nothing
+    assert logits(fit_head(heavy, seed=0), sheet.x) == pytest.approx(
+        logits(fit_head(sheet, seed=0), sheet.x), abs=1e-4
+    )  # of all rows: changes nothing
     some = replace(sheet, weight=np.where(sheet.y > 0, 2, 1).astype(np.float32))
     more = Sheet(*(np.vstack((getattr(sheet, name), getattr(sheet, name)[sheet.y[:, 0] > 0])) for name in ("x", "y", "weight")),
                  np.concatenate((sheet.group, sheet.group[sheet.y[:, 0] > 0])))  # fmt: skip
@@ -139,7 +151,7 @@ def test_few_rows_give_the_base_rate_and_say_so():
     assert sigmoid(logits(head, sheet.x)[:, 0]) == pytest.approx(np.full(20, (sheet.y.sum() + 1) / 22))
     assert head.facts["base_rate_only"] == [True]
     nothing = fit_head(Sheet(np.zeros((0, 5), np.float32), np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, int)), seed=0)
-    assert sigmoid(nothing.arrays["weights"][:, 0]).tolist() == [0.5, 0.5]
+    assert sigmoid(nothing.arrays["calibration_y"][:, 0]).tolist() == [0.5, 0.5]
     assert nothing.held_out.shape == (0, 2)
 
 
@@ -148,8 +160,8 @@ def test_rows_that_are_all_alike_give_a_finite_head(outcome):
     sheet = replace(a_sheet(100), y=np.full((100, 1), outcome, np.float32))
     head = fit_head(sheet, seed=0)
     assert head.facts["base_rate_only"] == [True]
-    assert sigmoid(head.arrays["weights"][0, 0]) == pytest.approx((100 * outcome + 1) / 102)
-    assert np.isfinite(head.arrays["variance"]).all()
+    assert sigmoid(logits(head, sheet.x)[:, 0]) == pytest.approx(np.full(100, (100 * outcome + 1) / 102))
+    assert np.isfinite(head.arrays["spread"]).all()
 
 
 def test_recalibrating_moves_what_is_served_and_what_was_held_out_alike():
@@ -158,4 +170,5 @@ def test_recalibrating_moves_what_is_served_and_what_was_held_out_alike():
     moved = recalibrated(head, np.array([2.0]), np.array([-1.0]))
     assert moved.held_out == pytest.approx(2 * head.held_out - 1)
     assert logits(moved, sheet.x) == pytest.approx(2 * logits(head, sheet.x) - 1, abs=1e-5)
-    assert moved.arrays["variance"] == pytest.approx(4 * head.arrays["variance"])
+    assert moved.arrays["spread"] == pytest.approx(2 * head.arrays["spread"])
+    assert moved.arrays["weights"] is head.arrays["weights"]

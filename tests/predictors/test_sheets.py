@@ -8,7 +8,7 @@ from predictors.training.log import Logged, Purchase, Rating
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise
 from predictors.training.offpolicy import pseudo_outcomes, recalibrate
-from predictors.training.selection import fit_head, recalibrated
+from predictors.training.selection import PLAIN, fit_head, recalibrated
 from predictors.training.sheets import FOLDS, Log, Sheet, belief_sheet, chance_of, rescue_sheet, start_sheet, states
 
 PLANS = ("cheap", "dear")
@@ -150,7 +150,7 @@ def test_a_plan_that_was_never_bought_stays_as_it_was():
 def the_corrected_head(log):
     """Naive and corrected P(right) of `cheap` over all queries, and the half-width of the 95 % interval of the latter."""
     first = start_sheet(log, PLANS)
-    head = fit_head(first.sheet, seed=0)
+    head = fit_head(first.sheet, seed=0, among=(PLAIN,))
     worth = pseudo_outcomes(head.held_out, first.sheet.y, first.bought, first.chance)
     corrected = recalibrated(head, *recalibrate(head.held_out, worth, log.weight))
     naive, fair = (float(sigmoid(one.held_out[:, 0]).mean()) for one in (head, corrected))

@@ -10,7 +10,7 @@ import pytest
 
 from predictors.artifact import load
 from predictors.evidence import of_record, summarise
-from predictors.logistic import KIND, Logistic
+from predictors.learned import KIND, Learned, head_of
 from predictors.training import retrain as retraining
 from predictors.training.retrain import retrain
 from router.errors import InvalidQuery, Overloaded
@@ -47,13 +47,13 @@ def test_every_head_is_informative_and_calibrated_on_rows_it_did_not_see(fitted)
 
 def test_served_beliefs_are_the_heads_that_were_fitted(fitted, log):
     report, directory = fitted
-    arrays, served = load(directory, kind=KIND).arrays, Logistic(str(directory))
+    artifact, served = load(directory, kind=KIND), Learned(str(directory))
     assert served.version == report.version
     for row in [row for row in log if row.kind == "stage" and row.stage == 0][:50]:
         features = replace(features_of(0.0), vector=np.array(row.features, np.float32))
         evidence_row = summarise([of_record(row)], row.outcome_answer, IDS)
-        start = sigmoid(arrays["start"] @ features.vector)
-        belief = sigmoid(np.concatenate((features.vector, evidence_row)) @ arrays["belief"])
+        start = sigmoid(head_of(artifact, "start").logits(features.vector[None])[0])
+        belief = sigmoid(head_of(artifact, "belief").logits(np.concatenate((features.vector, evidence_row))[None])[0, 0])
         forecasts = served.predict(features, _evidence(), PLANS).forecasts
         assert [one.success for one in forecasts] == pytest.approx(start, abs=1e-6)
         assert served.best(features, _evidence(row)).confidence == pytest.approx(belief, abs=1e-6)
@@ -79,7 +79,7 @@ def _evidence(*records):
 
 
 def test_the_truth_is_found(fitted):
-    served = Logistic(str(fitted[1]))
+    served = Learned(str(fitted[1]))
     for difficulty in np.linspace(0.05, 0.95, 10):
         for forecast in served.predict(features_of(difficulty), _evidence(), PLANS).forecasts:
             assert forecast.success == pytest.approx(chance(forecast.plan, difficulty), abs=0.1)
@@ -92,7 +92,7 @@ def test_ninety_percent_intervals_hold_the_truth_about_that_often(tmp_path):
     held = []
     for seed in range(3):
         fit(practice(250, seed=100 + seed), IDS, tmp_path)
-        served = Logistic(str(tmp_path))
+        served = Learned(str(tmp_path))
         for difficulty in (0.1, 0.3, 0.5, 0.7, 0.9):
             for one in served.predict(features_of(difficulty), _evidence(), PLANS).forecasts:
                 held.append(one.low <= chance(one.plan, difficulty) <= one.high)
@@ -101,7 +101,7 @@ def test_ninety_percent_intervals_hold_the_truth_about_that_often(tmp_path):
 
 def test_a_cheap_scored_plan_tells_right_from_wrong(fitted):
     """`Onward.ratios`: a plan's evidence moves belief up where its answer is right and down where it is wrong; quantiles rise."""
-    onward = Logistic(str(fitted[1])).predict(features_of(0.5), _evidence(), PLANS).onward
+    onward = Learned(str(fitted[1])).predict(features_of(0.5), _evidence(), PLANS).onward
     assert onward.ratios.shape == (2, 2, 9)
     assert np.all(np.diff(onward.ratios, axis=-1) >= 0)
     assert np.all(onward.ratios[:, 1].mean(-1) > onward.ratios[:, 0].mean(-1) + 1)
@@ -125,7 +125,7 @@ def test_a_log_without_rewards_teaches_nothing(log, tmp_path):
 
 def test_a_plan_nobody_bought_and_one_no_longer_offered_do_no_harm(log, tmp_path):
     fit(log[:900], ("cheap", "new"), tmp_path)
-    served = Logistic(str(tmp_path))
+    served = Learned(str(tmp_path))
     new, dear = served.predict(features_of(0.5), _evidence(), (replace(DEAR, id="new"), DEAR)).forecasts
     assert (new.plan, new.success) == ("new", 0.5)
     assert (dear.low, dear.high) == (0.0, 1.0)
@@ -203,11 +203,11 @@ def test_a_refused_log_leaves_what_serves_as_it_was(log, tmp_path):
 def test_ten_rows_one_plan_and_outcomes_that_are_all_alike_give_base_rates(log, tmp_path):
     right = [replace(row, reward=1.0) if row.kind == "reward" else row for row in log]
     assert fit(right, IDS, tmp_path).facts["start"]["cheap"]["base_rate_only"]
-    assert Logistic(str(tmp_path)).predict(features_of(0.9), _evidence(), PLANS).forecasts[0].success > 0.9
+    assert Learned(str(tmp_path)).predict(features_of(0.9), _evidence(), PLANS).forecasts[0].success > 0.9
     assert "its base rate" in (tmp_path / "card.md").read_text()
     few = fit(log[:10], ("cheap",), tmp_path)
     assert few.facts["data"]["rows"] == 10
-    assert 0 < Logistic(str(tmp_path)).predict(features_of(0.5), _evidence(), PLANS[:1]).forecasts[0].success < 1
+    assert 0 < Learned(str(tmp_path)).predict(features_of(0.5), _evidence(), PLANS[:1]).forecasts[0].success < 1
 
 
 def test_a_judge_that_errs_does_not_blur_what_is_learned(log, tmp_path):
@@ -220,7 +220,7 @@ def test_a_judge_that_errs_does_not_blur_what_is_learned(log, tmp_path):
         if row.kind == "reward" and row.stage >= 0
     ]
     report = fit([row for row in rows if row.kind == "stage"] + judged, IDS, tmp_path)
-    served = Logistic(str(tmp_path))
+    served = Learned(str(tmp_path))
     for plan, one in report.facts["corrected"].items():
         assert one["corrected"] == pytest.approx(
             np.mean([chance(plan, difficulty) for difficulty in np.linspace(0, 1, 200)]), abs=0.07

@@ -16,7 +16,7 @@ COUNT = 300
 
 
 def rows(count, seed):
-    """Long questions are mostly hard, hard ones mostly too hard for the weak arms; where these agree they are right. `strong` costs 20 times as much."""
+    """Long questions are mostly hard, and the weak arms mostly wrong on hard ones; where these agree they are right. `strong` costs 20 times more."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         hard = rng.random() < 0.3

@@ -105,7 +105,7 @@ async def test_a_cancelled_sample_is_no_error_and_a_failed_one_is(heard: Listene
 
 def test_every_instrument_under_its_name(heard: Listener) -> None:
     telemetry = heard.telemetry
-    telemetry.predicted("logistic", 0.001)
+    telemetry.predicted("learned", 0.001)
     telemetry.decided(DECISION, 0.002)
     with pytest.raises(KeyError), telemetry.stage("d", ROW):
         raise KeyError
@@ -121,7 +121,7 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     assert heard.points("rheostat.request.active") == [({}, 0)]
     assert heard.points("rheostat.decisions") == [(choice, 1)]
     assert heard.points("rheostat.decision.duration") == [({"rheostat.policy.name": "fixed"}, 0.002)]
-    assert heard.points("rheostat.prediction.duration") == [({"rheostat.predictor.name": "logistic"}, 0.001)]
+    assert heard.points("rheostat.prediction.duration") == [({"rheostat.predictor.name": "learned"}, 0.001)]
     assert [attributes for attributes, _ in heard.points("rheostat.plan.duration")] == [{"rheostat.plan.id": "small", "error.type": "KeyError"}]
     fates = {attributes["rheostat.token.fate"]: count for attributes, count in heard.points("rheostat.plan.tokens")}
     assert fates == {"prompt": 9, "kept": 3, "discarded": 2, "cancelled": 1}

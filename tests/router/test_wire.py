@@ -118,8 +118,8 @@ def test_a_reward_without_a_stage_rates_the_answer_given():
     assert router_wire.reward_from_pb(request, at=3.0).stage is None
 
 
-FORECAST = Forecast(plan="a", success=0.5, low=0.25, high=0.75, tokens=10.0, cost=20.0, seconds=0.5)
-PREDICTION = Prediction(in_hand=0.125, forecasts=(FORECAST,), version="p1")
+FORECAST = Forecast(plan="a", success=0.5, low=0.25, high=0.75, tokens=10.0, cost=20.0, seconds=0.5, tokens_high=15.0, seconds_high=0.75)
+PREDICTION = Prediction(in_hand=0.125, forecasts=(FORECAST,), version="p1", novelty=0.5)
 DECISION = Decision(
     action=Action.BUY, plan="a", propensity=0.875, scores={"a": 3.5, "abstain": 0.0}, explored=True, policy="allocator", reason="worth it"
 )
@@ -136,8 +136,10 @@ def test_a_plan_is_told_whole():
         "decision_id": "d",
         "prediction": {
             "in_hand": 0.125,
-            "forecasts": [{"plan": "a", "success": 0.5, "low": 0.25, "high": 0.75, "tokens": 10.0, "cost_microdollars": 20.0, "seconds": 0.5}],
+            "forecasts": [{"plan": "a", "success": 0.5, "low": 0.25, "high": 0.75, "tokens": 10.0, "cost_microdollars": 20.0, "seconds": 0.5,
+                           "tokens_high": 15.0, "seconds_high": 0.75}],
             "version": "p1",
+            "novelty": 0.5,
         },
         "decision": {
             "action": "ACTION_BUY", "plan": "a", "propensity": 0.875, "scores": {"a": 3.5, "abstain": 0.0}, "explored": True,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arheostat/v1/decision.proto\x12\x0brheostat.v1\"\x80\x01\n\x08\x46orecast\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\x12\x0e\n\x06tokens\x18\x05 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x06 \x01(\x01\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\"X\n\nPrediction\x12\x0f\n\x07in_hand\x18\x01 \x01(\x01\x12(\n\tforecasts\x18\x02 \x03(\x0b\x32\x15.rheostat.v1.Forecast\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xe5\x01\n\x08\x44\x65\x63ision\x12#\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x13.rheostat.v1.Action\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x12\n\npropensity\x18\x03 \x01(\x01\x12\x31\n\x06scores\x18\x04 \x03(\x0b\x32!.rheostat.v1.Decision.ScoresEntry\x12\x10\n\x08\x65xplored\x18\x05 \x01(\x08\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*U\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0e\n\nACTION_BUY\x10\x01\x12\x0f\n\x0b\x41\x43TION_STOP\x10\x02\x12\x12\n\x0e\x41\x43TION_ABSTAIN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arheostat/v1/decision.proto\x12\x0brheostat.v1\"\xab\x01\n\x08\x46orecast\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\x12\x0e\n\x06tokens\x18\x05 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x06 \x01(\x01\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12\x13\n\x0btokens_high\x18\x08 \x01(\x01\x12\x14\n\x0cseconds_high\x18\t \x01(\x01\"i\n\nPrediction\x12\x0f\n\x07in_hand\x18\x01 \x01(\x01\x12(\n\tforecasts\x18\x02 \x03(\x0b\x32\x15.rheostat.v1.Forecast\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07novelty\x18\x04 \x01(\x01\"\xe5\x01\n\x08\x44\x65\x63ision\x12#\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x13.rheostat.v1.Action\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x12\n\npropensity\x18\x03 \x01(\x01\x12\x31\n\x06scores\x18\x04 \x03(\x0b\x32!.rheostat.v1.Decision.ScoresEntry\x12\x10\n\x08\x65xplored\x18\x05 \x01(\x08\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*U\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0e\n\nACTION_BUY\x10\x01\x12\x0f\n\x0b\x41\x43TION_STOP\x10\x02\x12\x12\n\x0e\x41\x43TION_ABSTAIN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DECISION_SCORESENTRY']._loaded_options = None
   _globals['_DECISION_SCORESENTRY']._serialized_options = b'8\001'
-  _globals['_ACTION']._serialized_start=496
-  _globals['_ACTION']._serialized_end=581
+  _globals['_ACTION']._serialized_start=556
+  _globals['_ACTION']._serialized_end=641
   _globals['_FORECAST']._serialized_start=44
-  _globals['_FORECAST']._serialized_end=172
-  _globals['_PREDICTION']._serialized_start=174
-  _globals['_PREDICTION']._serialized_end=262
-  _globals['_DECISION']._serialized_start=265
-  _globals['_DECISION']._serialized_end=494
-  _globals['_DECISION_SCORESENTRY']._serialized_start=449
-  _globals['_DECISION_SCORESENTRY']._serialized_end=494
+  _globals['_FORECAST']._serialized_end=215
+  _globals['_PREDICTION']._serialized_start=217
+  _globals['_PREDICTION']._serialized_end=322
+  _globals['_DECISION']._serialized_start=325
+  _globals['_DECISION']._serialized_end=554
+  _globals['_DECISION_SCORESENTRY']._serialized_start=509
+  _globals['_DECISION_SCORESENTRY']._serialized_end=554
 # @@protoc_insertion_point(module_scope)

@@ -19,7 +19,7 @@ ACTION_STOP: Action
 ACTION_ABSTAIN: Action
 
 class Forecast(_message.Message):
-    __slots__ = ("plan", "success", "low", "high", "tokens", "cost_microdollars", "seconds")
+    __slots__ = ("plan", "success", "low", "high", "tokens", "cost_microdollars", "seconds", "tokens_high", "seconds_high")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,8 @@ class Forecast(_message.Message):
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_HIGH_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_HIGH_FIELD_NUMBER: _ClassVar[int]
     plan: str
     success: float
     low: float
@@ -34,17 +36,21 @@ class Forecast(_message.Message):
     tokens: float
     cost_microdollars: float
     seconds: float
-    def __init__(self, plan: _Optional[str] = ..., success: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., tokens: _Optional[float] = ..., cost_microdollars: _Optional[float] = ..., seconds: _Optional[float] = ...) -> None: ...
+    tokens_high: float
+    seconds_high: float
+    def __init__(self, plan: _Optional[str] = ..., success: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., tokens: _Optional[float] = ..., cost_microdollars: _Optional[float] = ..., seconds: _Optional[float] = ..., tokens_high: _Optional[float] = ..., seconds_high: _Optional[float] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("in_hand", "forecasts", "version")
+    __slots__ = ("in_hand", "forecasts", "version", "novelty")
     IN_HAND_FIELD_NUMBER: _ClassVar[int]
     FORECASTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    NOVELTY_FIELD_NUMBER: _ClassVar[int]
     in_hand: float
     forecasts: _containers.RepeatedCompositeFieldContainer[Forecast]
     version: str
-    def __init__(self, in_hand: _Optional[float] = ..., forecasts: _Optional[_Iterable[_Union[Forecast, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
+    novelty: float
+    def __init__(self, in_hand: _Optional[float] = ..., forecasts: _Optional[_Iterable[_Union[Forecast, _Mapping]]] = ..., version: _Optional[str] = ..., novelty: _Optional[float] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("action", "plan", "propensity", "scores", "explored", "policy", "reason")

@@ -8,9 +8,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from policies.allocator import Allocator
-from predictors.logistic import Logistic
+from predictors.guarantee import ALPHAS
+from predictors.learned import Learned
 from router.errors import BadArtifact
-from router.types import Evidence, Knobs
+from router.types import Budget, Evidence, Knobs
 from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, fit, practice
 
 NOTHING = Evidence()
@@ -20,7 +21,7 @@ NOTHING = Evidence()
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("fitted")
     fit(practice(1_200, seed=1), ("cheap", "dear"), directory)
-    return Logistic(str(directory))
+    return Learned(str(directory))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_features_of_another_kind_are_refused(served):
 
 def test_a_folder_without_an_artifact_is_refused(tmp_path):
     with pytest.raises(BadArtifact):
-        Logistic(str(tmp_path))
+        Learned(str(tmp_path))
 
 
 def test_predicting_is_quick(served):
@@ -124,3 +125,48 @@ def test_predicting_is_quick(served):
         served.predict(features, evidence, PLANS)
         seconds.append(time.perf_counter() - started)
     assert np.median(seconds) < 900e-6
+
+
+def test_the_same_plan_with_more_to_spend_is_never_forecast_to_do_worse(served):
+    """`dear` does better than `cheap`: here cheap is said to be dear's twin with ten times the budget, then with less, then with other options."""
+    more = replace(CHEAP, pool="dear", budget=Budget(tokens=4_000, cost=4_000))
+    for evidence in (NOTHING, Evidence(outcomes=(an_outcome("cheap", "7", 0.3),))):
+        dear, raised = served.predict(features_of(0.5), evidence, (DEAR, more)).forecasts
+        plain, _ = served.predict(features_of(0.5), evidence, PLANS).forecasts
+        assert plain.success < dear.success
+        assert (raised.success, raised.low, raised.high) == (dear.success, max(plain.low, dear.low), max(plain.high, dear.high))
+        for other in (replace(CHEAP, pool="dear"), replace(more, options={"temperature": 0.1}), replace(more, helpers={"x": DEAR.price})):
+            assert served.predict(features_of(0.5), evidence, (DEAR, other)).forecasts[1] == plain
+    sampled = replace(CHEAP, pool="dear", budget=DEAR.budget, options={"samples": 8})
+    dear, raised = served.predict(features_of(0.5), NOTHING, (DEAR, sampled)).forecasts
+    assert raised.success == dear.success
+
+
+def test_nine_purchases_in_ten_stay_under_the_high_ends(served, traffic):
+    under = [
+        outcome.usage.cost <= forecast.tokens_high and outcome.usage.seconds <= forecast.seconds_high
+        for episode in traffic
+        for outcome in episode.evidence.outcomes
+        for forecast in served.predict(features_of(episode.difficulty), NOTHING, PLANS).forecasts
+        if forecast.plan == outcome.plan
+    ]
+    assert 0.8 < np.mean(under) < 0.98
+
+
+def test_a_query_unlike_any_is_novel_and_its_intervals_are_wider(served):
+    rng = np.random.default_rng(0)
+    usual = [served.predict(features_of(rng.random(), rng), NOTHING, PLANS).novelty for _ in range(300)]
+    assert np.mean(usual) == pytest.approx(0.5, abs=0.07)
+    assert np.mean(np.array(usual) > 0.95) == pytest.approx(0.05, abs=0.04)
+    near = features_of(0.5)
+    far = replace(near, vector=near.vector + np.array([0, 0, 40, 0, 0], np.float32))
+    widths = [served.predict(one, NOTHING, PLANS[:1]).forecasts[0] for one in (near, far)]
+    assert served.predict(far, NOTHING, PLANS).novelty == 1.0
+    assert widths[1].high - widths[1].low > 2 * (widths[0].high - widths[0].low)
+
+
+def test_thresholds_are_of_beliefs_and_fall_where_more_may_be_wrong(served):
+    accept = served._arrays("accept")
+    assert accept.shape == (len(ALPHAS),)
+    assert (np.diff(accept) <= 0).all()
+    assert 0 < accept[-1] < 1
