@@ -49,8 +49,8 @@ CANDIDATES = (
     Candidate("logistic", {"strength": 1.0}),
     Candidate("item_response", {"strength": 0.1}),
     Candidate("boosting", {"depth": 3, "trees": 30, "rate": 0.2}, fewest=1_500, most=20_000),
-    Candidate("mlp", {"hidden": 32}, fewest=2_000, most=20_000),
-    Candidate("neighbours", {"sharpness": 10.0}, fewest=2_000, most=20_000),
+    Candidate("mlp", {"hidden": 32}, fewest=2_000, most=10_000),
+    Candidate("neighbours", {"sharpness": 10.0}, fewest=2_000, most=10_000),
 )
 """From simple to dear."""
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from predictors.training.families import Array, Places, even, observed, rates, sizes
 
@@ -23,12 +24,13 @@ def fit(
     bias = torch.tensor(np.log(rate / (1 - rate)), dtype=torch.float32, requires_grad=True)
     decayed = [{"params": [trunk, weights], "weight_decay": decay / 0.01}, {"params": [bias], "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(decayed, lr=0.01)
-    for _ in range(epochs):
-        z = torch.relu(rows @ trunk.T) @ weights.T + bias
-        loss = (kept * (torch.nn.functional.softplus(z) - right * z)).sum() / kept.sum().clamp(min=1.0)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+    with threadpool_limits(limits=1):  # again: torch may have been loaded after the caller said so
+        for _ in range(epochs):
+            z = torch.relu(rows @ trunk.T) @ weights.T + bias
+            loss = (kept * (torch.nn.functional.softplus(z) - right * z)).sum() / kept.sum().clamp(min=1.0)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
     served = trunk.detach().numpy().astype(float) / scale
     served[:, 0] -= served @ mean
     return {"trunk": served, "weights": weights.detach().numpy().astype(float), "bias": bias.detach().numpy().astype(float)}

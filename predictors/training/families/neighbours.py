@@ -22,7 +22,7 @@ def fit(
     kept = even(weight, seen)
     mean, sharp = x[:, columns].mean(axis=0), np.array(sharpness)
     rows = unit(x[:, columns], mean, 1 / scale[columns])
-    right, wrong = kept * np.nan_to_num(y), kept * (1 - np.nan_to_num(y))
+    right, wrong = ((kept * one).astype(np.float32) for one in (np.nan_to_num(y), 1 - np.nan_to_num(y)))
     base = rates(y, weight, seen)
     told = np.concatenate([_told(part, rows, right, wrong, fold, sharpness, base, held) for part in _blocks(len(rows))])
     ridge = np.append(1e-6, np.full(x.shape[1] - 1, 1 / strength))
@@ -34,7 +34,7 @@ def fit(
         weights[place] /= scale
     order, centres, starts = inverted(rows, seed)
     return {
-        **{"rows": rows[order], "right": right[order].astype(np.float32), "wrong": wrong[order].astype(np.float32)},
+        **{"rows": rows[order], "right": right[order], "wrong": wrong[order]},
         **{"centres": centres, "starts": starts, "probes": np.array(min(_PROBES, len(centres))), "sharpness": sharp, "base": base},
         **{"held": np.array(held), "columns": columns, "mean": mean, "scale": 1 / scale[columns], "weights": weights, "slope": slope},
     }
@@ -54,7 +54,14 @@ def _blocks(count: int) -> list[slice]:
 
 
 def _told(  # noqa: PLR0917
-    part: slice, rows: NDArray[np.float32], right: Array, wrong: Array, fold: Places, sharpness: float, base: Array, held: float
+    part: slice,
+    rows: NDArray[np.float32],
+    right: NDArray[np.float32],
+    wrong: NDArray[np.float32],
+    fold: Places,
+    sharpness: float,
+    base: Array,
+    held: float,
 ) -> Array:
     near = np.exp(sharpness * (rows[part] @ rows.T - 1)) * (fold[part, None] != fold)
     return surplus(near @ right, near @ wrong, base, held)
