@@ -1,5 +1,6 @@
 """Tables of others' outcomes as a log: what each row becomes, and what is refused by column and row."""
 
+import asyncio
 import csv
 import json
 import math
@@ -74,7 +75,7 @@ def test_each_row_is_a_decision_that_bought_its_plan_and_was_rewarded(tmp_path, 
         assert row.prompt == ""
         assert math.isnan(row.outcome_scores[0])
     assert {(row.stage, row.reward_source) for row in rewards.values()} == {(0, "verifier")}
-    features = featurizer.describe(Query(id="", messages=(Message(content="2 + 3?"),)))
+    features = asyncio.run(featurizer.describe(Query(id="", messages=(Message(content="2 + 3?"),))))
     (one,) = [row for row in stages.values() if row.propensity == 1.0]
     assert one.features == pytest.approx(features.vector.tolist())
     assert one.feature_version == features.version
