@@ -57,8 +57,8 @@ async def refusal(call: Any) -> tuple[str, str]:
 
 
 def children(name: str) -> list[int]:
-    """Processes of ours whose command line holds `name`."""
-    found = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True).stdout
+    """Processes of ours whose command line holds `name`, oldest first: numbers of processes begin anew some day."""
+    found = subprocess.run(["ps", "-ww", "--sort=start_time", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True).stdout
     return [int(line.split()[0]) for line in found.splitlines() if name in line]
 
 
@@ -166,7 +166,7 @@ async def test_a_worker_that_dies_is_an_error_with_a_reason_and_comes_back(alone
     call = aiter(alone.AnswerQuery(request(LEGS, plans=["long"]), timeout=60))
     decision = (await anext(call)).stage.decision_id
     await asyncio.sleep(0.5)
-    worker = max(children("router work"))  # not the one that other tests share
+    worker = children("router work")[-1]  # not the one that other tests share
     os.kill(worker, signal.SIGKILL)
     assert await refusal(call) == ("UNAVAILABLE", "BACKEND_UNAVAILABLE")
     assert [row.stop_reason for row in records(read_log(settings.data / "journal")) if row.decision_id == decision] == ["failed"]
