@@ -58,7 +58,9 @@ async def refusal(call: Any) -> tuple[str, str]:
 
 def children(name: str) -> list[int]:
     """Processes of ours whose command line holds `name`, oldest first: numbers of processes begin anew some day."""
-    found = subprocess.run(["ps", "-ww", "--sort=start_time", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(
+        ["ps", "-ww", "--sort=start_time", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
+    ).stdout
     return [int(line.split()[0]) for line in found.splitlines() if name in line]
 
 
