@@ -142,7 +142,10 @@ def _linear(x: Array, y: Rows) -> Callable[[Array], Array]:
 
 
 def _boosted(x: Array, y: Rows) -> Callable[[Array], Array]:
-    model = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=5.0).fit(x, y)
+    model = HistGradientBoostingClassifier(
+        max_iter=80, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=5.0, random_state=0
+    )
+    model.fit(x, y)
     return lambda there: np.asarray(model.predict_proba(there)[:, 1])
 
 
