@@ -128,6 +128,12 @@ def bootstrap(figure: Callable[[Array], float], count: int, rng: np.random.Gener
     `figure` is given a weight for each question, (count,), summing to 1: for matrices (questions, points), `weight @ matrix` are the points. A
     difference of two routers is one figure, so that both are judged on the same draw.
     """
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
-    low, high = np.quantile([figure(draw) for draw in draws], (0.025, 0.975))
-    return figure(np.full(count, 1 / count)), float(low), float(high)
+    whole, *drawn = draws(count, rng, resamples)
+    low, high = np.quantile([figure(draw) for draw in drawn], (0.025, 0.975))
+    return figure(whole), float(low), float(high)
+
+
+def draws(count: int, rng: np.random.Generator, resamples: int) -> Array:
+    """Weights of the questions, each row summing to 1: every question once, then `resamples` bootstrap draws, (1 + resamples, count)."""
+    even = np.full(count, 1 / count)
+    return np.vstack((even, rng.multinomial(count, even, size=resamples) / count))

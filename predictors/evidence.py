@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.types import Fate, Outcome, Record, Vector
+from router.types import Fate, Outcome, Vector
 
 _BASE = ("answered", "stages", "agreeing", "opposing", "vote", "rivals", "unread", "scored", "score", "rival_score", "logprob", "bare_logprob")
 _PER_PLAN = ("bought", "vote", "score")
@@ -34,17 +34,6 @@ def of_outcome(outcome: Outcome) -> Shown:
         answers=tuple(one.answer or "" for one in kept),
         scores=tuple(math.nan if one.score is None else one.score for one in kept),
         logprobs=tuple(one.logprob for one in kept),
-    )
-
-
-def of_record(record: Record) -> Shown:
-    """A logged stage."""
-    return Shown(
-        plan=record.plan,
-        answer=record.outcome_answer,
-        answers=record.outcome_answers,
-        scores=record.outcome_scores,
-        logprobs=record.outcome_logprobs,
     )
 
 

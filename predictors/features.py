@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from math import log1p
@@ -9,8 +10,8 @@ from operator import itemgetter
 
 import numpy as np
 
-from router.ports import Encoder
-from router.types import Features, Query, Vector
+from router.ports import Describer, Encoder
+from router.types import Features, Message, Query, Vector
 
 _NUMBER = re.compile(r"\d+")
 _BRACKET = re.compile(r"[()]")
@@ -65,6 +66,19 @@ class Featurizer:
         """Features of a query; an encoder that is not quick works in a thread."""
         rows = [await _vector(encoder, query.text) for encoder in self._encoders]
         return Features(vector=np.concatenate((lexical(query), *rows)), names=self.names, version=self.version)
+
+
+def describe_all(describer: Describer, texts: Sequence[str]) -> list[Features]:
+    """Features of texts, where no event loop runs; equal ones that follow one another are described once."""
+
+    async def described() -> list[Features]:
+        found: list[Features] = []
+        for place, text in enumerate(texts):
+            again = place > 0 and text == texts[place - 1]
+            found.append(found[-1] if again else await describer.describe(Query(id="", messages=(Message(content=text),))))
+        return found
+
+    return asyncio.run(described())
 
 
 async def _vector(encoder: Encoder, text: str) -> Vector:

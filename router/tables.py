@@ -1,10 +1,9 @@
 """Outcomes that others have measured, as a decision log: any CSV, Parquet or JSONL table of (query, plan, outcome, cost) becomes Records."""
 
-import asyncio
 import hashlib
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from predictors.features import describe_all
 from router import archive
 from router.errors import InvalidQuery
 from router.ports import Describer
-from router.types import Message, Query, Vector
+from router.types import Features
 
 KNOWN = {
     "query": ("query", "prompt", "question", "input", "text"),
@@ -140,37 +140,24 @@ def _write(database: duckdb.DuckDBPyConnection, file: Path, describer: Describer
     unfinished = file.with_name(f".{file.stem}.partial")
     with pq.ParquetWriter(unfinished, archive.SCHEMA, compression="zstd") as writer:
         done = 0
-        for batch, features in _described(reader, describer):
-            writer.write_table(_records(batch, features))
+        for batch in reader:
+            if batch.num_rows:
+                writer.write_table(_records(batch, describe_all(describer, batch["query"].to_pylist())))
             progress(done := done + batch.num_rows, rows)
     unfinished.replace(file)
 
 
-def _described(reader: pa.RecordBatchReader, describer: Describer) -> Iterator[tuple[pa.RecordBatch, tuple[list[Vector], str]]]:
-    text, found = None, None
-    with asyncio.Runner() as runner:
-        for batch in reader:
-            vectors = []
-            for query in batch["query"].to_pylist():
-                if query != text or found is None:
-                    text, found = query, runner.run(describer.describe(Query(id="", messages=(Message(content=query),))))
-                vectors.append(found.vector)
-            if vectors and found is not None:
-                yield batch, (vectors, found.version)
-
-
-def _records(batch: pa.RecordBatch, described: tuple[list[Vector], str]) -> pa.Table:
+def _records(batch: pa.RecordBatch, features: list[Features]) -> pa.Table:
     """The stage and the reward of each row."""
     rows, count = batch.to_pydict(), batch.num_rows
-    vectors, version = described
     ids = [_name(*key) for key in zip(rows["query"], rows["plan"], rows["place"], strict=True)]
     answers = [_answer(answer, outcome) for answer, outcome in zip(rows["answer"], rows["outcome"], strict=True)]
     common: dict[str, Any] = {"decision_id": ids, "tenant": ["import"] * count, "at": np.zeros(count)}
     stages = common | {
         "id": [f"{one}/0" for one in ids],
         "kind": ["stage"] * count,
-        "features": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), len(vectors[0])),
-        "feature_version": [version] * count,
+        "features": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate([one.vector for one in features])), len(features[0].vector)),
+        "feature_version": [one.version for one in features],
         "action": ["buy"] * count,
         "plan": rows["plan"],
         "propensity": [1 / tried if told is None else told for told, tried in zip(rows["propensity"], rows["tried"], strict=True)],

@@ -20,7 +20,7 @@ from predictors.training.log import Survey
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise
 from predictors.training.offpolicy import pseudo_outcomes
-from predictors.training.scoring import score
+from predictors.training.scoring import reliability, score
 from predictors.training.selection import PLAIN, FittedHead, fit_head
 from predictors.training.sheets import FOLDS, Log, Sheet, Start
 from router.errors import BadArtifact
@@ -28,7 +28,6 @@ from router.errors import BadArtifact
 _LENGTH = 1  # the column of the features that tells how long the prompt is: `characters`, see predictors.features
 _RESAMPLES = 200
 _CONTROL_ROWS = 5_000  # controls are fitted to no more
-_BINS = 10
 _FEWEST = 30  # rows under which two predictors are not compared
 _WORTHS = np.geomspace(0.1, 1e5, 61)  # micro-dollars a right answer is worth: one point of the quality-cost curve each
 
@@ -73,8 +72,12 @@ def describe(survey: Survey, noise: Noise, heads: Heads, directory: Path, seed: 
         "start": {plan: _quality(*sheets[f"start/{plan}"], heads.lexical, seed) for plan in heads.plans},
         "corrected": _corrected(heads),
     }
-    reliability = {name: _reliability(*_seen(sheet, place, head)[:2]) for name, (sheet, place, head) in sheets.items()}
-    return Told(facts=facts, change=_change(heads, directory, seed), curve=_curve(heads, seed), reliability=reliability)
+    bins = {}
+    for name, one in sheets.items():
+        y, held_out, _ = _seen(*one)
+        found = reliability(sigmoid(held_out), y)
+        bins[name] = [stated for stated, _, _ in found], [right for _, right, _ in found]
+    return Told(facts=facts, change=_change(heads, directory, seed), curve=_curve(heads, seed), reliability=bins)
 
 
 def write(directory: Path, version: str, told: Told) -> None:
@@ -226,13 +229,6 @@ def _change(heads: Heads, directory: Path, seed: int) -> Facts:
     return found
 
 
-def _reliability(y: Array, held_out: Array) -> tuple[list[float], list[float]]:
-    """Mean forecast and share right in bins of equal mass."""
-    p = sigmoid(held_out)
-    parts = [part for part in np.array_split(np.argsort(p, kind="stable"), _BINS) if len(part)]
-    return [float(p[part].mean()) for part in parts], [float(y[part].mean()) for part in parts]
-
-
 def _text(version: str, told: Told) -> str:
     data = told.facts["data"]
     dates = [datetime.fromtimestamp(data[end], UTC).strftime("%Y-%m-%d") for end in ("since", "until")]
@@ -309,12 +305,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows)]
 
 
-def _plot_reliability(path: Path, reliability: Mapping[str, tuple[list[float], list[float]]]) -> None:
+def _plot_reliability(path: Path, bins: Mapping[str, tuple[list[float], list[float]]]) -> None:
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=(5, 5), layout="tight")
         axes = figure.add_subplot(xlabel="forecast P(right)", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
         axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-        for name, (forecast, right) in reliability.items():
+        for name, (forecast, right) in bins.items():
             axes.plot(forecast, right, marker=".", linewidth=1, label=name)
         axes.legend()
         figure.savefig(path, dpi=120, metadata={"Software": None})

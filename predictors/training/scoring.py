@@ -52,6 +52,12 @@ def score(
     }
 
 
+def reliability(p: Array, y: Array) -> list[tuple[float, float, float]]:
+    """Of bins of equally many rows, lowest probabilities first: mean probability, mean outcome, and the bin's share of the rows."""
+    parts = [part for part in np.array_split(np.argsort(p, kind="stable"), BINS) if len(part)]
+    return [(float(p[part].mean()), float(y[part].mean()), len(part) / len(p)) for part in parts]
+
+
 def _losses(p: Array, y: Array) -> Array:
     """Brier and log loss of each row: (n, 2)."""
     safe = p.clip(_CLIP, 1 - _CLIP)

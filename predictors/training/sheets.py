@@ -78,9 +78,10 @@ class States:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The decisions to learn from, with their features (n, f), groups (n,), weights (n,), and what is told of their answers."""
+    """The decisions to learn from, with their purchases that came to an outcome, features (n, f), groups (n,), weights (n,), and what is told."""
 
     decisions: Sequence[Logged]
+    made: Sequence[Sequence[Purchase]]
     features: Floats
     group: Places
     weight: Array
@@ -92,7 +93,8 @@ class Log:
         features = np.stack([one.features for one in decisions])
         group = np.array([_group(one.features) for one in decisions])
         weight = np.array([one.weight for one in decisions])
-        return cls(decisions, features, group, weight, [verdicts(one, noise) for one in decisions])
+        made = [[purchase for purchase in one.purchases if purchase.made] for one in decisions]
+        return cls(decisions, made, features, group, weight, [verdicts(one, noise) for one in decisions])
 
     @property
     def worth(self) -> float:
@@ -100,18 +102,14 @@ class Log:
         told = [worth for answers in self.told for answer, (_, worth) in answers.items() if answer]
         return sum(told) / max(1, len(told))
 
-    def made(self, index: int) -> list[Purchase]:
-        """The purchases of a decision that came to an outcome, in order."""
-        return [one for one in self.decisions[index].purchases if one.made]
-
 
 def start_sheet(log: Log, plans: Sequence[str]) -> Start:
     """A row per decision, rewarded or not: was the plan that was bought first right? x: features."""
     place = {plan: index for index, plan in enumerate(plans)}
-    count, made = len(log.decisions), [log.made(index) for index in range(len(log.decisions))]
+    count = len(log.decisions)
     y, weight = np.full((count, len(plans)), np.nan, np.float32), np.zeros((count, len(plans)), np.float32)
     bought, propensity, known = np.full(count, -1), np.ones(count), np.zeros(count, bool)
-    for index, (purchases, told) in enumerate(zip(made, log.told, strict=True)):
+    for index, (purchases, told) in enumerate(zip(log.made, log.told, strict=True)):
         if not purchases or purchases[0].shown.plan not in place:
             continue
         first = purchases[0]
@@ -127,8 +125,7 @@ def start_sheet(log: Log, plans: Sequence[str]) -> Start:
 
 def chance_of(seen: NDArray[np.bool_], log: Log) -> Array:
     """P(seen) of each decision (n,): its share among those of the same first plan and number of stages, drawn to that of all where they are few."""
-    made = [log.made(index) for index in range(len(log.decisions))]
-    cells = [(one[0].shown.plan, len(one)) if one else ("", 0) for one in made]
+    cells = [(one[0].shown.plan, len(one)) if one else ("", 0) for one in log.made]
     places = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
     cell = np.array([places[one] for one in cells], int)
     count, total = np.bincount(cell, seen * log.weight), np.bincount(cell, log.weight)
@@ -148,7 +145,7 @@ def states(log: Log, plans: Sequence[str], watch: Callable[[Iterable[int]], Iter
 
 
 def _states_of(log: Log, index: int, plans: Sequence[str], place: Mapping[str, int]) -> Iterator[tuple[Vector, int, int, int, float, float, int]]:
-    made, told = log.made(index), log.told[index]
+    made, told = log.made[index], log.told[index]
     numbers = {answer: number for number, answer in enumerate(dict.fromkeys(["", *(one.shown.answer for one in made)]))}
     for step, purchase in enumerate(made):
         shown = [one.shown for one in made[: step + 1]]

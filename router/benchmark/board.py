@@ -44,6 +44,11 @@ class Board:
         """Whether the answers themselves are known, so that one can be compared with another."""
         return bool((self.answer >= 0).any(axis=0).all())
 
+    @property
+    def share(self) -> Array:
+        """Cost (n, m) in units of the dearest item's mean."""
+        return np.asarray(self.cost / self.cost.mean(axis=0).max())
+
     def pick(self, items: Sequence[Item]) -> "Board":
         """These items only, in this order, and the questions that all of them were asked."""
         places = [self.items.index(item) for item in items]
@@ -110,7 +115,8 @@ def load(file: Path) -> Board:
     rows = table.to_pydict()
     names, first, question = np.unique(np.array(rows["query_id"], str), return_index=True, return_inverse=True)
     items = sorted(set(zip(rows["arm"], rows["sample_index"], strict=True)))
-    item = np.array([{one: place for place, one in enumerate(items)}[one] for one in zip(rows["arm"], rows["sample_index"], strict=True)])
+    place_of = {one: place for place, one in enumerate(items)}
+    item = np.array([place_of[one] for one in zip(rows["arm"], rows["sample_index"], strict=True)])
     shape, cells = (len(names), len(items)), (question, item)
     grids = {}
     for name, column, factor in (("quality", "quality", 1.0), ("cost", "cost_usd", _MICRO), ("length", "response_chars", 1.0)):

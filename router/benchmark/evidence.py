@@ -1,6 +1,6 @@
 """What was seen after each set of purchases: the answers in hand, what speaks for each, and how far the best one is believed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,16 @@ from router.benchmark.board import Board
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
-Rows = NDArray[np.bool_]
-Fit = Callable[[Array, Array], Callable[[Array], Array]]  # columns and outcomes to a function from columns to P
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Every different answer in every state: all (r,), and columns (r, d)."""
+    """Every different answer in every state: all (r,), `votes` the number of items that gave it, and columns (r, d)."""
 
     state: Places
     question: Places
     right: Array
+    votes: Places
     columns: Array
 
 
@@ -70,7 +69,7 @@ def _of_state(board: Board, state: int, items: tuple[int, ...], usual: Array, st
     )
     quality = board.quality[:, items]
     right = np.where(same[question, place], quality[question], 0.0).max(axis=1)
-    return Candidates(np.full(len(question), state), question, right, columns)
+    return Candidates(np.full(len(question), state), question, right, mine, columns)
 
 
 def believed(count: int, states: int, found: Candidates, p: Array) -> tuple[Array, Array, Array]:

@@ -29,7 +29,7 @@ class Curve:
 
 def constants(board: Board) -> Curve:
     """Every arm for every question: what a static mixture mixes."""
-    return Curve(board.quality, board.cost / board.cost.mean(axis=0).max())
+    return Curve(board.quality, board.share)
 
 
 def chosen(board: Board, forecast: Array) -> Curve:
@@ -77,8 +77,7 @@ def figures(curve: Curve, scale: Scale, weight: Array) -> dict[str, float]:
 def judged(curves: Mapping[str, Curve], scale: Scale, against: str) -> dict[str, dict[str, Interval]]:
     """All figures of all routers, and `ahead`: the area less that of `against`, paired."""
     count = len(next(iter(curves.values())).quality)
-    rng = np.random.default_rng(0)
-    weights = np.vstack((np.full(count, 1 / count), rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count))
+    weights = metrics.draws(count, np.random.default_rng(0), RESAMPLES)
     drawn = {name: [figures(curve, scale, weight) for weight in weights] for name, curve in curves.items()}
     found = {name: {figure: _interval([one[figure] for one in rows]) for figure in _FIGURES} for name, rows in drawn.items()}
     for name, rows in drawn.items():

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from policies.induction import Lattice, follow, induct, lattice
 from router.benchmark.board import Board, Item
 from router.benchmark.evidence import Candidates, believed, candidates, summaries
-from router.benchmark.prompts import Forecaster, Split
+from router.benchmark.prompts import FEW, Forecaster, Split, odds
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -19,7 +19,6 @@ Rows = NDArray[np.bool_]
 
 PRICES = np.concatenate((np.geomspace(0.004, 0.1, 10), np.geomspace(0.13, 2.5, 10)))  # quality that the mean cost of the dearest arm is worth
 _MOST_ROWS = 60_000  # answers a belief is fitted to
-_FEW = 2_000  # questions under which the simplest model and the fewest columns do best
 _INNER = 2
 Point = tuple[Array, Array]  # quality and cost of each question (n,)
 
@@ -65,7 +64,7 @@ LADDERS = {
 
 def naive(name: str, board: Board) -> Point | None:
     """What the rule to beat makes of each question; cost in units of the dearest arm's mean."""
-    right, cost, answer = board.quality, board.cost / board.cost.mean(axis=0).max(), board.answer
+    right, cost, answer = board.quality, board.share, board.answer
     if name == "GSM8K":
         agree = (answer[:, 1] == answer[:, 2]) & (answer[:, 1] >= 0)
         return np.where(agree, right[:, 1], right[:, 4]), cost[:, 1] + cost[:, 2] + ~agree * cost[:, 4]
@@ -95,16 +94,16 @@ class Climb:
 
 def climb(board: Board, forecaster: Forecaster, splits: Sequence[Split], *, most: int, checked: bool = False) -> Climb:
     """Learn beliefs and decisions from each split's first questions and act on its others; `forecaster` says what the prompt says."""
-    found, cost = lattice(board.items, most), board.cost / board.cost.mean(axis=0).max()
+    found, cost = lattice(board.items, most), board.share
     shape = (len(found.states), len(board.text))
     quality, spent = (np.full((shape[1], len(PRICES)), np.nan) for _ in range(2))
     beliefs, rights = np.full(shape, np.nan), np.full(shape, np.nan)
     for learn, judge in splits:
-        odds = _starts(board, forecaster, learn, judge)
-        answers = candidates(board, found, odds)
+        starts = _starts(board, forecaster, learn, judge)
+        answers = candidates(board, found, starts)
         p = answers.right if checked else _beliefs(board, answers, learn)
         best, second, right = believed(shape[1], shape[0], answers, p)
-        features = summaries(best, second, odds, detailed=learn.sum() >= _FEW)
+        features = summaries(best, second, starts, detailed=learn.sum() >= FEW)
         actions = induct(found, best, right, features, cost=cost, prices=PRICES, learn=learn)
         done, paid, _ = follow(found, actions, right, cost)
         quality[judge], spent[judge] = done[judge], paid[judge]
@@ -118,13 +117,12 @@ def _starts(board: Board, forecaster: Forecaster, learn: Rows, judge: Rows) -> A
     p[judge] = forecaster(learn, judge)
     for part in range(_INNER):
         p[learn & (fold == part)] = forecaster(learn & (fold != part), learn & (fold == part))
-    p = np.clip(p, 0.01, 0.99)
-    return np.asarray(np.log(p / (1 - p)))
+    return odds(p, 0.01)
 
 
 def _beliefs(board: Board, found: Candidates, learn: Rows) -> Array:
     """P(right) of every answer: of questions learned from by models of the other folds, of the others by one of all."""
-    fit = _linear if learn.sum() < _FEW else _boosted
+    fit = _linear if learn.sum() < FEW else _boosted
     p = np.zeros(len(found.right))
     fold = board.group % _INNER
     for part in range(_INNER + 1):
@@ -152,13 +150,12 @@ def _boosted(x: Array, y: Rows) -> Callable[[Array], Array]:
 def votes(board: Board, forecaster: Forecaster, splits: Sequence[Split]) -> tuple[Array, Array, Array]:
     """Of the first three items' majority: P(right), whether it was, and P(the last item is right), each (n,): for escalating a fixed share."""
     found = Lattice((tuple(range(3)),), ((),))
-    count, items = len(board.text), len(board.items)
+    count = len(board.text)
     vote, right, last = (np.full(count, np.nan) for _ in range(3))
     for learn, judge in splits:
         answers = candidates(board, found, _starts(board, forecaster, learn, judge))
-        agreeing = answers.columns[:, items * 2 + items * (items - 1) // 2 + 1]
         row_of = np.full(count, -1)
-        for row in np.argsort(agreeing, kind="stable"):  # the answer that most gave is written last
+        for row in np.argsort(answers.votes, kind="stable"):  # the answer that most gave is written last
             row_of[answers.question[row]] = row
         columns = np.where((row_of >= 0)[:, None], answers.columns[row_of], 0.0)
         was = np.where(row_of >= 0, answers.right[row_of], 0.0)

@@ -1,6 +1,5 @@
 """Routers that see the prompt only: each forecasts the quality of every arm on questions it was not fitted on. Rheostat's own, and the controls."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from predictors.encoders import encoders
-from predictors.features import Featurizer
+from predictors.features import Featurizer, describe_all
+from predictors.training.newton import sigmoid
 from router.benchmark.board import Board
-from router.types import Message, Query, Vector
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 Split = tuple[Rows, Rows]  # which questions are learned from, which are judged
+FEW = 2_000  # questions under which the simplest model and the fewest columns do best
 _DOUBT = 5.0  # questions that the overall mean counts as in each category
 _NEAREST = 30
 _INNER = 4
@@ -54,7 +54,7 @@ class Prompts:
     def rheostat(self, learn: Rows, judge: Rows) -> Array:
         """The mean, in log-odds, of a stack over probe and words and of what kind of question this seems to be."""
         stacked, kind = self._stack(learn, judge), self._kind(learn, judge)
-        return stacked if kind is None else _sigmoid((_odds(stacked) + _odds(kind)) / 2)
+        return stacked if kind is None else sigmoid((odds(stacked) + odds(kind)) / 2)
 
     def _stack(self, learn: Rows, judge: Rows) -> Array:
         """Ridge logistic regression over cheap features, probe and the out-of-fold log-odds of words (stacking: Wolpert 1992)."""
@@ -64,35 +64,37 @@ class Prompts:
         for part in range(_INNER):
             held_out[inner == part] = _logits(self.words[learn][inner != part], quality[inner != part], self.words[learn][inner == part], 1.0)
         there = _logits(self.words[learn], quality, self.words[judge], 1.0)
-        return _sigmoid(_logits(np.hstack((self.x[learn], held_out)), quality, np.hstack((self.x[judge], there)), 0.005))
+        return sigmoid(_logits(np.hstack((self.x[learn], held_out)), quality, np.hstack((self.x[judge], there)), 0.005))
 
     def _kind(self, learn: Rows, judge: Rows) -> Array | None:
         """The mean quality of the categories that the words point to; a question's own category is known of those learned from only."""
         names, place = np.unique(self.board.category[learn], return_inverse=True)
         if len(names) < 2:
             return None
-        quality = self.board.quality[learn]
-        mean = quality.mean(axis=0)
-        known = np.stack([(quality[place == one].sum(axis=0) + _DOUBT * mean) / ((place == one).sum() + _DOUBT) for one in range(len(names))])
+        known = _means(self.board.quality[learn], place)
         return np.asarray(LogisticRegression(C=10.0, max_iter=100, tol=1e-2).fit(self.words[learn], place).predict_proba(self.words[judge]) @ known)
+
+    def quick(self, learn: Rows, judge: Rows) -> Array:
+        """What a two-stage router takes from the prompt: with many questions its words alone, which is seconds."""
+        return self.rheostat(learn, judge) if len(self.board.text) < FEW else self.tfidf(learn, judge)
 
     def category(self, learn: Rows, judge: Rows) -> Array:
         """The mean of each category, shrunk to that of all."""
-        quality, name = self.board.quality[learn], self.board.category[learn]
-        mean = quality.mean(axis=0)
-        known = {one: (quality[name == one].sum(axis=0) + _DOUBT * mean) / ((name == one).sum() + _DOUBT) for one in np.unique(name)}
-        return np.stack([known.get(one, mean) for one in self.board.category[judge]])
+        quality = self.board.quality[learn]
+        names, place = np.unique(self.board.category[learn], return_inverse=True)
+        known = dict(zip(names, _means(quality, place), strict=True))
+        return np.stack([known.get(one, quality.mean(axis=0)) for one in self.board.category[judge]])
 
     def length(self, learn: Rows, judge: Rows) -> Array:
         """Logistic regression on the logarithm of the prompt's length, and its square."""
         size = np.log([len(text) + 1 for text in self.board.text])
         size = (size - size.mean()) / (size.std() + 1e-9)
         x = np.stack((size, size**2), axis=1)
-        return _sigmoid(_logits(x[learn], self.board.quality[learn], x[judge], 1.0))
+        return sigmoid(_logits(x[learn], self.board.quality[learn], x[judge], 1.0))
 
     def tfidf(self, learn: Rows, judge: Rows) -> Array:
         """Logistic regression per arm on words and pairs of words."""
-        return _sigmoid(_logits(self.words[learn], self.board.quality[learn], self.words[judge], 1.0))
+        return sigmoid(_logits(self.words[learn], self.board.quality[learn], self.words[judge], 1.0))
 
     def neighbours(self, learn: Rows, judge: Rows) -> Array:
         """The mean of the nearest questions by the probe (RouterBench's kNN)."""
@@ -112,12 +114,20 @@ def forecast(forecaster: Forecaster, splits: Sequence[Split], shape: tuple[int, 
 
 def described(texts: Sequence[str]) -> Array:
     """Features of each text, (n, d)."""
-    describer = Featurizer(encoders.build("static"))
+    found = describe_all(Featurizer(encoders.build("static")), texts)
+    return np.stack([one.vector for one in found]).astype(float)
 
-    async def all_of_them() -> list[Vector]:
-        return [(await describer.describe(Query(id="", messages=(Message(content=text),)))).vector for text in texts]
 
-    return np.stack(asyncio.run(all_of_them())).astype(float)
+def odds(p: Array, least: float = 0.005) -> Array:
+    """Log-odds of P, which is taken as at least `least` from 0 and 1."""
+    p = np.clip(p, least, 1 - least)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _means(quality: Array, place: NDArray[np.int64]) -> Array:
+    """The mean quality (places, arms) of the rows of each place, shrunk to that of all."""
+    mean = quality.mean(axis=0)
+    return np.stack([(quality[place == one].sum(axis=0) + _DOUBT * mean) / ((place == one).sum() + _DOUBT) for one in range(place.max() + 1)])
 
 
 def _logits(x: Array | csr_matrix, quality: Array, there: Array | csr_matrix, strength: float) -> Array:
@@ -131,12 +141,3 @@ def _column(x: Array | csr_matrix, quality: Array, there: Array | csr_matrix, st
         rate = (quality.sum() + 1) / (len(quality) + 2)
         return np.full(there.shape[0], np.log(rate / (1 - rate)))
     return np.asarray(LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(x, label).decision_function(there))
-
-
-def _odds(p: Array) -> Array:
-    p = np.clip(p, 0.005, 0.995)
-    return np.asarray(np.log(p / (1 - p)))
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))))

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies import metrics
-from predictors.training.scoring import score
+from predictors.training.scoring import reliability, score
 from router.benchmark.board import Board, Item, boards
 from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, oracle, two_arms
 from router.benchmark.ladders import LADDERS, Climb, Ladder, climb, naive, votes
-from router.benchmark.prompts import Forecaster, Prompts, Split, forecast
+from router.benchmark.prompts import Prompts, Split, forecast
 from router.errors import InvalidQuery
 
 Array = NDArray[np.float64]
@@ -26,7 +26,6 @@ FOLDS = 5
 OURS, SEEN, ZERO = "Rheostat, prompt only", "Rheostat, two-stage", "static mixture"
 _ARMS = 5  # of a table that no menu is known for
 _MOST = 4  # purchases per question: `max_stages`
-_FEW = 2_000
 _ESCALATED = 0.4
 _RESAMPLES = 1_000
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -133,11 +132,6 @@ def _splits(board: Board, fold: NDArray[np.int64]) -> tuple[list[Split], NDArray
     return [(fold != part, fold == part) for part in range(int(fold.max()) + 1)], fold >= 0
 
 
-def _quick(prompts: Prompts) -> Forecaster:
-    """What a two-stage router takes from the prompt: with many questions its words alone, which is seconds."""
-    return prompts.rheostat if len(prompts.board.text) < _FEW else prompts.tfidf
-
-
 def _set(board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     prompts = Prompts.of(board)
     splits, judge = _splits(board, fold)
@@ -146,24 +140,24 @@ def _set(board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     forecasts["shuffled queries"] = np.random.default_rng(0).permutation(forecasts[OURS])
     curves = {ZERO: constants(seen), "hindsight oracle": oracle(seen), **{name: chosen(seen, one) for name, one in forecasts.items()}}
     if board.answered:
-        climbed = climb(board, _quick(prompts), splits, most=_MOST)
+        climbed = climb(board, prompts.quick, splits, most=_MOST)
         curves[SEEN] = Curve(climbed.quality[judge], climbed.cost[judge])
-    kinds = np.char.partition(board.category, "/")[:, 2]
     result = _told(seen, curves, judged(curves, Scale.of(seen), ZERO))
     result["calibration"] = {name: calibration(forecasts[name], seen) for name in (OURS, "category only", "prompt length", "TF-IDF + logistic")}
     if len(board.items) == 2:
         result["two arms"] = {name: two_arms(one, seen) for name, one in forecasts.items()}
     if board.answered:
         result["reliability"] = _reliability(climbed, judge)
-    if len(np.unique(kinds)) >= FOLDS and (fold >= 0).all():
-        result["categories held out"] = _held_out(prompts, board, kinds)
+    if len(np.unique(board.category)) >= FOLDS and (fold >= 0).all():
+        result["categories held out"] = _held_out(prompts, board)
     return result
 
 
-def _held_out(prompts: Prompts, board: Board, kinds: NDArray[np.str_]) -> dict[str, Any]:
+def _held_out(prompts: Prompts, board: Board) -> dict[str, Any]:
     """Areas where the categories judged were never learned from."""
-    names = np.unique(np.char.partition(kinds, "/")[:, 0])
-    fold = np.random.default_rng(0).permutation(len(names))[np.searchsorted(names, np.char.partition(kinds, "/")[:, 0])] % FOLDS
+    kinds = np.char.partition(np.char.partition(board.category, "/")[:, 2], "/")[:, 0]  # benchmark/KIND/task
+    names, place = np.unique(kinds, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     splits, _ = _splits(board, fold)
     curves = {ZERO: constants(board)}
     curves |= {
@@ -176,7 +170,7 @@ def _held_out(prompts: Prompts, board: Board, kinds: NDArray[np.str_]) -> dict[s
 def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     prompts = Prompts.of(board)
     splits, judge = _splits(board, fold)
-    climbed = climb(board, _quick(prompts), splits, most=ladder.most, checked=ladder.checked)
+    climbed = climb(board, prompts.quick, splits, most=ladder.most, checked=ladder.checked)
     seen = board.at(judge)
     curves = {ZERO: constants(seen), SEEN: Curve(climbed.quality[judge], climbed.cost[judge])}
     result = _told(seen, curves, judged(curves, Scale.of(seen), ZERO))
@@ -203,7 +197,7 @@ def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) ->
 
 def _escalated(board: Board, prompts: Prompts, splits: Sequence[Split], judge: NDArray[np.bool_], wanted: float) -> list[dict[str, Any]]:
     """MMLU-Pro's aims: how well "the vote is right" is told, and the quality with a fixed share of votes overruled by the last arm."""
-    vote, right, last = (one[judge] for one in votes(board, _quick(prompts), splits))
+    vote, right, last = (one[judge] for one in votes(board, prompts.quick, splits))
     auc = score(np.clip(vote, 1e-4, 1 - 1e-4), np.asarray(right >= 0.5, float), resamples=_RESAMPLES)["auc"]
     over = np.argsort(np.argsort(vote - last, kind="stable"), kind="stable") < int(_ESCALATED * len(vote))
     quality = _mean(np.where(over, board.quality[judge, -1], right))
@@ -228,14 +222,9 @@ def _reliability(climbed: Climb, judge: NDArray[np.bool_]) -> dict[str, Any]:
     """Belief in the best answer after every set of purchases against how often it was right: ten bins of equal mass, and the error of calibration."""
     belief, right = climbed.belief[1:, judge].ravel(), climbed.right[1:, judge].ravel() >= 0.5
     held = belief > 0
-    belief, right = belief[held], right[held]
-    bins = np.array_split(np.argsort(belief, kind="stable"), 10)
-    stated, true = [float(belief[one].mean()) for one in bins], [float(right[one].mean()) for one in bins]
-    return {
-        "stated": stated,
-        "true": true,
-        "ece": float(sum(len(one) * abs(s - t) for one, s, t in zip(bins, stated, true, strict=True)) / len(belief)),
-    }
+    found = reliability(belief[held], right[held].astype(float))
+    ece = sum(share * abs(stated - true) for stated, true, share in found)
+    return {"stated": [stated for stated, _, _ in found], "true": [true for _, true, _ in found], "ece": ece}
 
 
 def _mean(values: Array) -> tuple[float, float, float]:

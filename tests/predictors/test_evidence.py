@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.evidence import Shown, names, of_outcome, of_record, summarise
+from predictors.evidence import Shown, names, of_outcome, summarise
 from router.record import bought
 from router.types import Candidate, Finish, Record
-from tests.predictors.world import an_outcome
+from tests.predictors.world import an_outcome, of_record
 
 PLANS = ("a", "b")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from predictors.artifact import load
-from predictors.evidence import of_record, summarise
+from predictors.evidence import summarise
 from predictors.learned import KIND, Learned, head_of
 from predictors.training import retrain as retraining
 from predictors.training.retrain import retrain
 from router.errors import InvalidQuery, Overloaded
 from router.types import Candidate, Evidence, Finish, Outcome, Usage
-from tests.predictors.world import DEAR, PLANS, VERSION, chance, features_of, fit, practice, written
+from tests.predictors.world import DEAR, PLANS, VERSION, chance, features_of, fit, of_record, practice, written
 
 IDS = tuple(plan.id for plan in PLANS)
 

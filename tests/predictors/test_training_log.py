@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from predictors.evidence import of_record
 from predictors.training import log as reading
 from predictors.training.log import parquet_files, plans_bought, read, sample
 from router import archive
 from router.errors import InvalidQuery
 from router.types import Record
-from tests.predictors.world import VERSION, practice, written
+from tests.predictors.world import VERSION, of_record, practice, written
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from policies.allocator import Allocator
+from predictors.evidence import Shown
 from predictors.prior import Prior
 from predictors.training.retrain import Report, retrain
 from router import archive
@@ -50,6 +51,17 @@ def chance(plan: str, difficulty: float) -> float:
     """P(plan is right)."""
     base, slope = _CHANCE[plan]
     return 1 / (1 + math.exp(slope * difficulty - base))
+
+
+def of_record(record: Record) -> Shown:
+    """A logged stage."""
+    return Shown(
+        plan=record.plan,
+        answer=record.outcome_answer,
+        answers=record.outcome_answers,
+        scores=record.outcome_scores,
+        logprobs=record.outcome_logprobs,
+    )
 
 
 def a_query(text: str = "How hard is this?", **changes: object) -> Query:
