@@ -74,6 +74,7 @@ def bought(record: Record, outcome: Outcome) -> Record:
         outcome_answers=tuple(one.answer or "" for one in kept),
         outcome_scores=tuple(math.nan if one.score is None else one.score for one in kept),
         outcome_logprobs=tuple(one.logprob for one in kept),
+        outcome_tokens=tuple(one.tokens for one in kept),
         trace=outcome.trace,
     )
 

@@ -498,3 +498,4 @@ class Record:
     reward_source: str = ""
     samples: int = 0
     trace: str = ""  # of the bought plan, where the tenant's retention is `full`
+    outcome_tokens: tuple[int, ...] = ()  # written for each candidate kept
