@@ -62,7 +62,8 @@ def load(directory: Path, *, kind: str) -> Artifact:
         if _digest(packed, manifest) != digest:
             raise BadArtifact(f"{directory} holds arrays and a manifest that do not belong together", path=directory)
         if manifest["format"] != FORMAT or manifest["kind"] != kind:
-            raise BadArtifact(f"{directory} holds a {manifest['kind']!r} of format {manifest['format']}, wanted {kind!r} of format {FORMAT}")
+            found = f"{manifest['kind']!r} of format {manifest['format']}"
+            raise BadArtifact(f"{directory} holds a {found}, wanted {kind!r} of format {FORMAT}: run `rheostat retrain` again")
         with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
             arrays = dict(saved)
         if any(not np.isfinite(array).all() for array in arrays.values()):

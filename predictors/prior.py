@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from predictors import predictors
+from predictors.guarantee import NEVER
 from router.types import Answer, Evidence, Features, Forecast, Plan, Prediction
 
 
@@ -45,6 +46,10 @@ class Prior:
         chosen = max(enumerate(read), key=lambda pair: (answers.count(pair[1].answer), pair[0]))[1]
         confidence = self.agreement if answers.count(chosen.answer) > 1 else (self.low + self.high) / 2
         return Answer(text=chosen.text, answer=chosen.answer or "", confidence=confidence, plan=chosen.plan)
+
+    def bar(self, risk: float) -> float:
+        """Nothing was learned, so nothing can be promised."""
+        return NEVER if risk < 1 else 0.0
 
     def _forecast(self, plan: Plan, rank: float, in_hand: float, bought: bool) -> Forecast:
         success = max(in_hand, 0.0 if bought else self.low + (self.high - self.low) * rank)

@@ -12,7 +12,8 @@
       |- JournalUnavailable   UNAVAILABLE         JOURNAL_UNAVAILABLE
       |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
       |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
-      '- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
+      |- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
+      '- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
 
 Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
 """
@@ -103,6 +104,12 @@ class BadArtifact(RouterError):
     """A model artifact on disk is damaged or does not fit this service."""
 
     code, reason = "FAILED_PRECONDITION", "BAD_ARTIFACT"
+
+
+class NoGuarantee(RouterError):
+    """The risk asked for cannot be promised with what has been learned so far."""
+
+    code, reason = "FAILED_PRECONDITION", "NO_GUARANTEE"
 
 
 def error_named(reason: str, message: str, **metadata: object) -> RouterError:

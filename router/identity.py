@@ -10,7 +10,7 @@ from router.types import Query, Task
 def cache_key(query: Query, catalogue_version: str) -> str:
     """The same for two queries of one tenant that deserve the same answer: same conversation up to white space, same terms, same catalogue."""
     knobs = query.knobs
-    terms = (knobs.value, knobs.abstain_below, knobs.max_stages, sorted(knobs.plans), knobs.policy)
+    terms = (knobs.value, knobs.abstain_below, knobs.risk, knobs.max_stages, sorted(knobs.plans), knobs.policy)
     conversation = [(message.role, _normal(message.content, query.task)) for message in query.messages]
     identity = (query.tenant, catalogue_version, query.task, query.seed, terms, conversation)
     return hashlib.blake2b(json.dumps(identity).encode(), digest_size=20).hexdigest()

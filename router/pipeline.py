@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from router.admission import Admission, Bill
-from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
+from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
 from router.identity import cache_key
 from router.ports import Cache, Describer, Executor, Journal, Policy, Predictor
 from router.record import Book, bought, by_stage, rewarded, spent
@@ -25,6 +25,7 @@ from router.types import (
     Evidence,
     Features,
     Final,
+    Knobs,
     Outcome,
     Plan,
     Planned,
@@ -97,6 +98,12 @@ class Turn:
     def left(self) -> Budget:
         """What the request may still spend."""
         return self.query.budget.less(self.bill.usage)
+
+    @property
+    def knobs(self) -> Knobs:
+        """The request's, with the bar that keeps its risk."""
+        knobs = self.query.knobs
+        return knobs if knobs.risk >= 1 else replace(knobs, abstain_below=max(knobs.abstain_below, self.predictor.bar(knobs.risk)))
 
     def final(self, ending: Ending) -> Final:
         """The end of the request as it stands."""
@@ -209,7 +216,7 @@ class Pipeline:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        return prediction, turn.policy.decide(prediction, turn.evidence, plans, turn.query.knobs, turn.rng)
+        return prediction, turn.policy.decide(prediction, turn.evidence, plans, turn.knobs, turn.rng)
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""
@@ -270,6 +277,11 @@ class Pipeline:
             plans=self._allowed(query),
             rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
         )
+        if turn.knobs.abstain_below > 1:
+            risk = query.knobs.risk
+            raise NoGuarantee(
+                f"no answer can be given at a risk of {risk:g} yet: ask for a higher one, or report more outcomes and retrain", risk=risk
+            )
         if not await self._describe(turn, self._parts.describer):
             turn.predictor = self._parts.prior
         return turn

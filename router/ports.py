@@ -72,6 +72,9 @@ class Predictor(Protocol):
     def best(self, features: Features, evidence: Evidence) -> Answer | None:
         """The answer most likely right among all that the evidence holds; None when none could be read."""
 
+    def bar(self, risk: float) -> float:
+        """The least confidence at which answers may be given so that at most a share `risk` of them is wrong; above 1 where none may be."""
+
 
 class Policy(Protocol):
     """Forecasts to a choice. Pure given the generator: same arguments and same generator state, same decision.

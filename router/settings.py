@@ -139,6 +139,8 @@ class TenantSettings(Section):
     value: float = Field(8_000.0, ge=0)
     """Micro-dollars one right answer is worth."""
     abstain_below: float = Field(0.0, ge=0, le=1)
+    risk: float = Field(1.0, ge=0, le=1)
+    """Share of the answers given that may be wrong; 1 promises nothing."""
     exploration: float = Field(0.02, ge=0, le=1)
     """Share of decisions drawn uniformly, so that the log can teach."""
     max_stages: int = Field(4, ge=1, le=8)

@@ -73,6 +73,7 @@ def _knobs(knobs: query_pb2.Knobs, defaults: Knobs) -> Knobs:
         defaults,
         value=knobs.value_microdollars if knobs.HasField("value_microdollars") else defaults.value,
         abstain_below=knobs.abstain_below if knobs.HasField("abstain_below") else defaults.abstain_below,
+        risk=knobs.risk if knobs.HasField("risk") else defaults.risk,
         exploration=knobs.exploration if knobs.HasField("exploration") else defaults.exploration,
         max_stages=knobs.max_stages if knobs.HasField("max_stages") else defaults.max_stages,
         plans=tuple(knobs.plans) or defaults.plans,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr
 
-from predictors.guarantee import ALPHAS
+from predictors.guarantee import ALPHAS, NEVER
 
 _STEPS = 100  # thresholds tried, at most
 
@@ -66,9 +66,9 @@ def risk_control(scores: Array, wrong: Array, alpha: float, weight: Array | None
 
 
 def thresholds(scores: Array, wrong: Array, delta: float = 0.1, weight: Array | None = None) -> Array:
-    """`accept_threshold` for each of ALPHAS, infinite where it is None: (len(ALPHAS),). Each holds with 1 - `delta`, not all of them at once."""
+    """`accept_threshold` for each of ALPHAS, NEVER where it is None: (len(ALPHAS),). Each holds with 1 - `delta`, not all of them at once."""
     found = [accept_threshold(scores, wrong, alpha, delta, weight) for alpha in ALPHAS]
-    return np.array([np.inf if one is None else one for one in found])
+    return np.array([NEVER if one is None else one for one in found])
 
 
 def _ladder(scores: Array, wrong: Array, weight: Array) -> tuple[Array, Array, Array]:

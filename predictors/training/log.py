@@ -35,7 +35,9 @@ _COLUMNS = {
     "stop_reason": "VARCHAR", "prompt_tokens": "BIGINT", "kept_tokens": "BIGINT", "discarded_tokens": "BIGINT", "cancelled_tokens": "BIGINT",
     "scored_tokens": "BIGINT", "cost": "BIGINT", "seconds": "DOUBLE", "reward": "DOUBLE", "reward_source": "VARCHAR",
 }  # fmt: skip
-_EMPTY = {"VARCHAR": "''", "VARCHAR[]": "[]", "DOUBLE[]": "[]", "BIGINT": "0", "DOUBLE": "'nan'", "BOOLEAN": "false"}  # where there is no value
+_LATER = {"outcome_tokens": "BIGINT[]"}  # added since: empty in files that are older
+_EMPTY = {"VARCHAR": "''", "BIGINT": "0", "DOUBLE": "'nan'", "BOOLEAN": "false"} | dict.fromkeys(("VARCHAR[]", "DOUBLE[]", "BIGINT[]"), "[]")
+_ALL = _COLUMNS | _LATER
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Purchase:
     @property
     def sound(self) -> bool:
         """Whether its numbers can be what they are said to be."""
-        alike = len(self.shown.answers) == len(self.shown.scores) == len(self.shown.logprobs)
+        shown = self.shown
+        alike = len(shown.answers) == len(shown.scores) == len(shown.logprobs) == len(shown.tokens or shown.answers)
         return alike and 0 < self.propensity <= 1 and 0 <= self.seconds < math.inf
 
 
@@ -130,13 +133,13 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
     with _database(into.parent) as database:
         for file in files:
             _check(database, file)
-        names = ", ".join(f'coalesce(CAST("{name}" AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _COLUMNS.items())
-        database.execute(
-            f"CREATE TEMP VIEW log AS SELECT {names}, features, filename, file_row_number FROM read_parquet({_list(files)},"
-            " union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true)"
-        )
+        union = f"read_parquet({_list(files)}, union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true)"
+        there = _names(database, union)
+        given = {name: f'"{name}"' if name in there else "NULL" for name in _ALL}
+        names = ", ".join(f'coalesce(CAST({given[name]} AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _ALL.items())
+        database.execute(f"CREATE TEMP VIEW log AS SELECT {names}, features, filename, file_row_number FROM {union}")
         survey = _survey(database, most)
-        thinned = ", ".join(f'"{name}"' for name in _COLUMNS if name not in ("schema_version", "feature_version"))
+        thinned = ", ".join(f'"{name}"' for name in _ALL if name not in ("schema_version", "feature_version"))
         database.execute(
             f"""COPY (SELECT {thinned}, weight, CASE WHEN kind = 'stage' AND stage = 0 THEN TRY_CAST(features AS FLOAT[]) END AS features
             FROM log JOIN chosen USING (decision_id)
@@ -210,14 +213,18 @@ def _database(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def _check(database: duckdb.DuckDBPyConnection, file: Path) -> None:
     """InvalidQuery where a file is no whole Parquet file, lacks a column, or was written by a newer version than this."""
     try:
-        told = database.execute(f"DESCRIBE SELECT * FROM read_parquet('{_quoted(file)}', hive_partitioning = false)").fetchall()
+        told = _names(database, f"read_parquet('{_quoted(file)}', hive_partitioning = false)")
     except duckdb.Error as error:
         raise InvalidQuery(f"{file} is no whole Parquet file: {_first_line(error)}", file=file) from error
-    if missing := [name for name in (*_COLUMNS, "features") if name not in {row[0] for row in told}]:
+    if missing := [name for name in (*_COLUMNS, "features") if name not in told]:
         raise InvalidQuery(f"{file} has no column {', '.join(missing)}: it is no decision log", file=file, column=missing[0])
     (newest,) = database.execute(f"SELECT max(schema_version) FROM read_parquet('{_quoted(file)}')").fetchone() or (None,)
     if newest is not None and newest > SCHEMA_VERSION:
         raise InvalidQuery(f"{file} has rows of schema_version {newest}; this version knows up to {SCHEMA_VERSION}", file=file)
+
+
+def _names(database: duckdb.DuckDBPyConnection, table: str) -> frozenset[str]:
+    return frozenset(name for name, *_ in database.execute(f"DESCRIBE SELECT * FROM {table}").fetchall())
 
 
 def _decisions(table: pa.Table, width: int) -> list[Logged]:
@@ -230,8 +237,8 @@ def _decisions(table: pa.Table, width: int) -> list[Logged]:
 
 _READ = (
     "decision_id", "weight", "kind", "at", "stage", "answer", "action", "plan", "propensity", "outcome_answer", "outcome_answers",
-    "outcome_scores", "outcome_logprobs", "stop_reason", "prompt_tokens", "kept_tokens", "discarded_tokens", "cancelled_tokens", "scored_tokens",
-    "cost", "seconds", "reward", "reward_source",
+    "outcome_scores", "outcome_logprobs", "outcome_tokens", "stop_reason", "prompt_tokens", "kept_tokens", "discarded_tokens", "cancelled_tokens",
+    "scored_tokens", "cost", "seconds", "reward", "reward_source",
 )  # fmt: skip
 
 
@@ -239,7 +246,7 @@ def _decision(rows: Sequence[tuple[Any, ...]], features: NDArray[np.float32], us
     """One decision from its rows; None without usable features of its first stage, or with a purchase whose numbers cannot be."""
     purchases, ratings, given, place = [], [], "", -1
     for row in rows:
-        (_, weight, kind, at, stage, answer, action, plan, propensity, outcome_answer, answers, scores, logprobs, stop_reason,
+        (_, weight, kind, at, stage, answer, action, plan, propensity, outcome_answer, answers, scores, logprobs, lengths, stop_reason,
          *tokens, cost, seconds, reward, source, index) = row  # fmt: skip
         if kind == "reward":
             if math.isfinite(reward):
@@ -247,7 +254,8 @@ def _decision(rows: Sequence[tuple[Any, ...]], features: NDArray[np.float32], us
             continue
         place, began = (usable[index], at) if stage == 0 else (place, at)
         if action == "buy":
-            shown = Shown(plan=plan, answer=outcome_answer, answers=tuple(answers), scores=tuple(scores), logprobs=tuple(logprobs))
+            columns = {"answers": answers, "scores": scores, "logprobs": logprobs, "tokens": lengths}
+            shown = Shown(plan=plan, answer=outcome_answer, **{name: tuple(column) for name, column in columns.items()})
             purchases.append(Purchase(stage, shown, propensity, stop_reason, sum(tokens), cost, seconds))
         if action != "buy" or stop_reason not in NO_OUTCOME:
             given = answer

@@ -37,7 +37,6 @@ QUANTILES = 9
 _UNREAD = -10.0  # log-odds of an answer that could not be read
 _DOUBTFUL, _ROUNDS = 0.9, 3  # worth of the average label under which labels are weighed against the head again, and how often
 _CHOICE = ("chosen", "tried", "skipped")  # of a head's facts
-_NEVER = 2.0  # a threshold that no belief reaches
 _STAGES = ("reading", "noise", "evidence", "start", "belief", "rescue", "costs", "writing")
 
 Array = NDArray[np.float64]
@@ -229,11 +228,14 @@ def _wrong(found: States, first: NDArray[np.int64], plans: int) -> Array:
 
 
 def _accept(sheet: Sheet, head: FittedHead) -> Array:
-    """Above which belief an answer may be accepted, for each of `predictors.guarantee.ALPHAS`: from the surest held-out belief of each question."""
+    """Above which belief an answer may be accepted, for each of `predictors.guarantee.ALPHAS`: from the surest held-out belief of each question.
+
+    That the same rows calibrated these beliefs does no harm: a rising map changes no order, and a threshold depends on the order alone.
+    """
     belief = sigmoid(head.held_out[:, 0])
     order = np.lexsort((-belief, sheet.group))
     surest = order[np.unique(sheet.group[order], return_index=True)[1]]
-    return np.minimum(thresholds(belief[surest], (sheet.y[surest, 0] < 0.5).astype(float)), _NEVER)
+    return thresholds(belief[surest], (sheet.y[surest, 0] < 0.5).astype(float))
 
 
 def _arrays_of(found: States) -> Arrays:

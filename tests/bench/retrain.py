@@ -46,7 +46,8 @@ def stage_rows(ids, stage, x, before, rng):
         "feature_version": ["bench"] * count, "answer": before, "action": ["buy"] * count, "plan": np.array(PLANS)[plan],
         "propensity": np.full(count, 1 / len(PLANS)), "explored": np.ones(count, bool), "outcome_answer": answer,
         "outcome_answers": lists(lengths, np.where(same, answer[each], "3")), "outcome_scores": lists(lengths, scores),
-        "outcome_logprobs": lists(lengths, -rng.random(len(each))), "stop_reason": ["done"] * count, "cost": cost.astype(int) + 1,
+        "outcome_logprobs": lists(lengths, -rng.random(len(each))),
+        "outcome_tokens": lists(lengths, rng.integers(20, 200, len(each))), "stop_reason": ["done"] * count, "cost": cost.astype(int) + 1,
         "kept_tokens": cost.astype(int), "seconds": cost / 100,
     }  # fmt: skip
     return columnar(columns, count), answer

@@ -43,6 +43,12 @@ def predictor(request, tmp_path_factory):
     return predictors.build(request.param, OPTIONS[request.param](tmp_path_factory.mktemp(request.param)))
 
 
+def test_the_lower_the_risk_the_higher_the_bar(predictor):
+    bars = [predictor.bar(risk) for risk in (0.0, 0.01, 0.05, 0.1, 0.3, 1.0)]
+    assert bars == sorted(bars, reverse=True)
+    assert (bars[0] > 1, bars[-1]) == (True, 0.0)
+
+
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(features=FEATURES, evidence=EVIDENCE, plans=OFFERS)
 def test_forecasts_are_in_order_within_bounds_and_never_worse_than_the_answer_in_hand(predictor, features, evidence, plans):

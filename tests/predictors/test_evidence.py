@@ -16,8 +16,8 @@ from tests.predictors.world import an_outcome, of_record
 PLANS = ("a", "b")
 
 
-def shown(plan="a", answer="7", answers=("7",), scores=(0.9,), logprobs=(-0.1,)):
-    return Shown(plan=plan, answer=answer, answers=answers, scores=scores, logprobs=logprobs)
+def shown(plan="a", answer="7", answers=("7",), scores=(0.9,), **more):
+    return Shown(plan=plan, answer=answer, answers=answers, scores=scores, **{"logprobs": (-0.1,) * len(answers), **more})
 
 
 def column(stages, answer, name):
@@ -47,6 +47,17 @@ def test_votes_for_and_against():
     assert column(stages, "7", "b.bought") == 1.0
 
 
+def test_lengths_of_an_answer_and_of_its_rivals():
+    stages = [shown(answers=("7", "7", "8"), scores=(0.5,) * 3, logprobs=(0.0,) * 3, tokens=(9, 99, 19))]
+    assert column(stages, "7", "a.length") == pytest.approx((math.log(10) + math.log(100)) / 10)
+    assert column(stages, "8", "longer") == pytest.approx(math.log(20) / 5 - (math.log(10) + math.log(100)) / 10)
+    assert column([shown(tokens=(9,))], "7", "longer") == 0.0
+
+
+def test_a_log_without_lengths_says_nothing_of_them():
+    assert column([shown()], "7", "a.length") == column([shown()], "7", "longer") == 0.0
+
+
 def test_an_unread_candidate_is_never_a_vote():
     unread = [shown(answer="", answers=("", ""), scores=(0.99, 0.99), logprobs=(0.0, 0.0))]
     assert column(unread, "", "answered") == column(unread, "", "vote") == column(unread, "", "score") == 0.0
@@ -60,13 +71,14 @@ def test_plans_the_predictor_does_not_know_count_as_evidence_all_the_same():
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 STAGES = st.lists(
-    st.lists(st.tuples(st.sampled_from(["", "7", "8"]), NUMBERS, NUMBERS), max_size=4).map(
+    st.lists(st.tuples(st.sampled_from(["", "7", "8"]), NUMBERS, NUMBERS, st.integers(0, 10**6)), max_size=4).map(
         lambda rows: Shown(
             plan="a",
             answer=rows[0][0] if rows else "",
             answers=tuple(row[0] for row in rows),
             scores=tuple(row[1] for row in rows),
             logprobs=tuple(row[2] for row in rows),
+            tokens=tuple(row[3] for row in rows),
         )
     ),
     max_size=3,

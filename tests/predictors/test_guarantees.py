@@ -8,7 +8,7 @@ import pytest
 from mapie.risk_control import BinaryClassificationController
 from scipy.stats import beta
 
-from predictors.guarantee import ALPHAS, threshold
+from predictors.guarantee import ALPHAS, NEVER, threshold
 from predictors.training.guarantees import accept_threshold, risk_control, thresholds
 
 RUNS = 500
@@ -173,7 +173,7 @@ def test_the_served_thresholds_are_found_one_by_one():
     scores, wrong, _ = a_sample(1, hard=1.0)
     served = thresholds(scores, wrong)
     assert served.shape == (len(ALPHAS),)
-    assert served[0] == np.inf  # 500 answers are too few to promise one in a hundred
+    assert served[0] == NEVER  # 500 answers are too few to promise one in a hundred
     assert served[ALPHAS.index(0.05)] == accept_threshold(scores, wrong, 0.05)
 
 
@@ -183,4 +183,5 @@ def test_a_promise_between_two_is_served_the_stricter():
         assert threshold(served, alpha) == served[ALPHAS.index(alpha)]
     assert threshold(served, 0.099) == served[ALPHAS.index(0.075)]
     assert threshold(served, 0.9) == served[-1]
-    assert threshold(served, 0.009) == threshold(served, 0.0) == np.inf
+    assert threshold(served, 0.009) == threshold(served, 0.0) == NEVER
+    assert threshold(served, 1.0) == 0.0

@@ -67,8 +67,10 @@ def _evidence(*records):
                 answer=row.outcome_answer,
                 text="",
                 candidates=tuple(
-                    Candidate(text="", answer=answer or None, finish=Finish.END, tokens=1, logprob=logprob, score=score)
-                    for answer, score, logprob in zip(row.outcome_answers, row.outcome_scores, row.outcome_logprobs, strict=True)
+                    Candidate(text="", answer=answer or None, finish=Finish.END, tokens=tokens, logprob=logprob, score=score)
+                    for answer, score, logprob, tokens in zip(
+                        row.outcome_answers, row.outcome_scores, row.outcome_logprobs, row.outcome_tokens, strict=True
+                    )
                 ),
                 usage=Usage(),
                 stop_reason="done",

@@ -61,6 +61,7 @@ def of_record(record: Record) -> Shown:
         answers=record.outcome_answers,
         scores=record.outcome_scores,
         logprobs=record.outcome_logprobs,
+        tokens=record.outcome_tokens,
     )
 
 

@@ -59,6 +59,7 @@ def test_what_deserves_the_same_answer_has_the_same_key(same: Query) -> None:
         a_query(seed=1),
         a_query(knobs=Knobs(value=1.0)),
         a_query(knobs=Knobs(abstain_below=0.9)),
+        a_query(knobs=Knobs(risk=0.1)),
         a_query(knobs=Knobs(plans=("large",))),
         a_query(knobs=Knobs(policy="fixed")),
         a_query(knobs=Knobs(max_stages=1)),

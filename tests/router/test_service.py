@@ -155,6 +155,7 @@ REFUSED = [
     ("query.knobs.value_microdollars", asked(knobs=query_pb2.Knobs(value_microdollars=math.inf))),
     ("query.knobs.value_microdollars", asked(knobs=query_pb2.Knobs(value_microdollars=-1))),
     ("query.knobs.abstain_below", asked(knobs=query_pb2.Knobs(abstain_below=1.5))),
+    ("query.knobs.risk", asked(knobs=query_pb2.Knobs(risk=1.5))),
     ("query.knobs.exploration", asked(knobs=query_pb2.Knobs(exploration=math.nan))),
     ("query.knobs.max_stages", asked(knobs=query_pb2.Knobs(max_stages=9))),
     ("query.knobs.max_stages", asked(knobs=query_pb2.Knobs(max_stages=0))),

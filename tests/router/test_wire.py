@@ -89,7 +89,7 @@ def test_a_candidate_that_does_not_tell_how_it_ended_is_refused():
         worker_wire.event_from_pb(response)
 
 
-DEFAULTS = Knobs(value=7.0, abstain_below=0.5, exploration=0.25, max_stages=2, plans=("a",), policy="fixed", cache=False)
+DEFAULTS = Knobs(value=7.0, abstain_below=0.5, exploration=0.25, max_stages=2, risk=0.5, plans=("a",), policy="fixed", cache=False)
 
 
 def test_knobs_left_out_are_the_tenants():
@@ -100,9 +100,9 @@ def test_knobs_left_out_are_the_tenants():
 
 
 def test_a_knob_given_as_zero_is_zero():
-    knobs = query_pb2.Knobs(value_microdollars=0, abstain_below=0, exploration=0, max_stages=1, plans=["b", "c"], policy="", cache=True)
+    knobs = query_pb2.Knobs(value_microdollars=0, abstain_below=0, exploration=0, max_stages=1, risk=0, plans=["b", "c"], policy="", cache=True)
     query = router_wire.query_from_pb(query_pb2.Query(id="mine", knobs=knobs, seed=0, task="TASK_MATH"), "acme", 5.0, DEFAULTS)
-    assert query.knobs == Knobs(value=0.0, abstain_below=0.0, exploration=0.0, max_stages=1, plans=("b", "c"), policy="", cache=True)
+    assert query.knobs == Knobs(value=0.0, abstain_below=0.0, exploration=0.0, max_stages=1, risk=0.0, plans=("b", "c"), policy="", cache=True)
     assert (query.id, query.seed, query.task) == ("mine", 0, Task.MATH)
 
 
