@@ -6,10 +6,11 @@ integral over p.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ _MANY = 10_000  # wrong answers; among more of them two alike are no rarer for t
 Array = NDArray[np.float64]
 Counts = NDArray[np.int_]
 
+Rule = Literal["majority", "best"]
+RULES: Mapping[str, Rule] = {"self_consistency": "majority", "best_of_n": "best"}  # how strategies that draw `n` samples choose among them
+
+_LEVELS = np.concatenate(([1e-4, 1e-3], np.linspace(0.01, 0.99, 50), [1 - 1e-3, 1 - 1e-4]))  # P(one sample is right)
 _NORMAL = NormalDist()
 _UP_TO = np.arange(MOST + 1)
 _LOG_FACTORIAL = np.array([math.lgamma(n + 1) for n in range(MOST + 1)])
@@ -83,6 +88,37 @@ def believe(mean: float, concentration: float, counts: Sequence[int] = (), alter
     log_weight += [*chances, math.log(unseen) if unseen else -math.inf]
     weight = np.exp(log_weight - log_weight.max())
     return Belief(a, concentration + drawn, weight / weight.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How P(right) of one plan grows with its samples, learned at `samples` of them.
+
+    Row i of `table` (LEVELS, MOST) is the curve of queries of which i-th lowest is believed; every column rises, so that what is forecast at
+    `samples` says which curve it is.
+    """
+
+    samples: int
+    table: Array
+
+    @classmethod
+    def of(cls, rule: Rule, samples: int, *, concentration: float, alternatives: float, auc: float) -> "Growth":
+        """`rule` chooses among samples; the rest is what `predictors.training.sampling` found of the plan."""
+        n, among = np.arange(1, MOST + 1), max(1, round(alternatives))
+        beliefs = [believe(mean, concentration) for mean in _LEVELS]
+        rows = [one.majority_at(n, among) if rule == "majority" else one.best_of_at(n, auc) for one in beliefs]
+        return cls(min(samples, MOST), np.maximum.accumulate(np.stack(rows), axis=0))
+
+    def curve(self, success: float) -> Array:
+        """P(right) of 1 to MOST samples, (MOST,), where it is `success` at our own number."""
+        place = float(np.interp(success, self.table[:, self.samples - 1], np.arange(len(_LEVELS))))
+        below = min(int(place), len(_LEVELS) - 2)
+        out: Array = self.table[below] + (place - below) * (self.table[below + 1] - self.table[below])
+        return out
+
+    def at(self, success: float, samples: int) -> float:
+        """P(right) of another number of samples, of more than MOST that of MOST."""
+        return float(self.curve(success)[min(max(samples, 1), MOST) - 1])
 
 
 def saturation(curve: Array, price: float, value: float) -> int:

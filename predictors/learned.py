@@ -1,6 +1,7 @@
 """What was learned from the log, at work: P(right) of the answer in hand and of every plan that could be bought."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ from numpy.typing import NDArray
 
 from predictors import predictors
 from predictors.artifact import Artifact, load
+from predictors.curves import RULES, Growth, saturation
 from predictors.evidence import of_outcome, summarise
 from predictors.guarantee import threshold
 from predictors.heads import Calibrated
 from router.errors import BadArtifact
-from router.types import Answer, Budget, Evidence, Features, Forecast, Onward, Outcome, Plan, Prediction, Vector
+from router.types import Answer, Budget, Curve, Evidence, Features, Forecast, Onward, Outcome, Plan, Prediction, Vector
 
 BUNDLED = Path(__file__).parent / "bundled"
 KIND = "learned-2"  # the number changes with the columns of evidence
 HEADS = ("start", "belief", "rescue")
 USUAL = 95  # percentile of the training queries' distances beyond which a query is unlike them
+SAMPLING = ("samples", "concentration", "alternatives", "auc")  # arrays with a number for each plan, 0 where it is not known
 _SIDES = np.array([[0.0], [-1.645], [1.645]])  # standard deviations: the middle and the ends of a 90 % interval
 
 Array = NDArray[np.float64]
@@ -52,10 +55,12 @@ class Learned:
     _belief: Calibrated = field(init=False, repr=False)
     _rescue: Calibrated = field(init=False, repr=False)
     _per_cost: Array = field(init=False, repr=False)  # (5, plans): see `_spent`
+    _growth: dict[str, Growth | None] = field(init=False, repr=False)  # of each plan, once it was asked for
 
     def __post_init__(self) -> None:
         artifact = load(Path(self.path), kind=KIND)
         object.__setattr__(self, "_artifact", artifact)
+        object.__setattr__(self, "_growth", {})
         object.__setattr__(self, "_index", {plan: index for index, plan in enumerate(artifact.plans)})
         for name in HEADS:
             object.__setattr__(self, f"_{name}", head_of(artifact, name))
@@ -96,8 +101,10 @@ class Learned:
         logits, spread = self._rescues(features.vector, evidence, found[2] if found else None)
         chances = in_hand + (1 - in_hand) * _sigmoid((logits + _SIDES * (spread * widening)).take(known, axis=1))
         columns = np.concatenate((chances, self._spent(features.vector, known)))
-        rows = dict(zip(known.tolist(), columns.T.tolist(), strict=True))
-        forecasts = [_forecast(plan, rows.get(self._index.get(plan.id, -1)), in_hand) for plan in plans]
+        rows = dict(zip([plan.id for plan in plans if plan.id in self._index], columns.T.tolist(), strict=True))
+        if len(rows) < len(plans):
+            rows |= self._resized(plans, rows, in_hand)
+        forecasts = [_forecast(plan, rows.get(plan.id), in_hand) for plan in plans]
         return Prediction(
             in_hand=in_hand,
             forecasts=tuple(_rising(forecasts, plans)),
@@ -105,6 +112,40 @@ class Learned:
             onward=self._onward(features.vector, plans),
             novelty=novelty,
         )
+
+    def curves(self, prediction: Prediction, plans: Sequence[Plan], value: float) -> tuple[Curve, ...]:
+        """Of 1 to `predictors.curves.MOST` samples, through the forecast at the number the plan was learned with."""
+        found = []
+        for plan, forecast in zip(plans, prediction.forecasts, strict=True):
+            if growth := self._grown(plan):
+                curve = growth.curve(forecast.success)
+                found.append(Curve(plan=plan.id, success=tuple(curve.tolist()), saturation=saturation(curve, forecast.cost / growth.samples, value)))
+        return tuple(found)
+
+    def _grown(self, plan: Plan) -> Growth | None:
+        """How success grows with the samples of a plan we know."""
+        place = self._index.get(plan.id)
+        if place is None or plan.strategy not in RULES:
+            return None
+        if plan.id not in self._growth:
+            samples, firm, alternatives, auc = (float(self._arrays(name)[place]) for name in SAMPLING)
+            made = Growth.of(RULES[plan.strategy], int(samples), concentration=firm, alternatives=alternatives, auc=auc) if samples else None
+            self._growth[plan.id] = made
+        return self._growth[plan.id]
+
+    def _resized(self, plans: Sequence[Plan], rows: Mapping[str, list[float]], in_hand: float) -> dict[str, list[float]]:
+        """Rows for plans we do not know that are, but for the number of samples, one that we do: success along its curve, the rest in proportion."""
+        found = {}
+        for plan in plans:
+            alike = [one for one in plans if one.id in rows and _alike(one, plan) and self._grown(one)]
+            if plan.id in rows or not alike or not _samples(plan):
+                continue
+            near = min(alike, key=lambda one: abs(math.log(_samples(one) / _samples(plan))))
+            growth, times = self._grown(near), _samples(plan) / _samples(near)
+            assert growth is not None
+            chances = [in_hand + (1 - in_hand) * growth.at((one - in_hand) / max(1e-9, 1 - in_hand), _samples(plan)) for one in rows[near.id][:3]]
+            found[plan.id] = [*chances, *(one * times for one in rows[near.id][3:])]
+        return found
 
     def _arrays(self, name: str) -> Array:
         return self._artifact.arrays[name]
@@ -183,20 +224,29 @@ def _rising(forecasts: list[Forecast], plans: Sequence[Plan]) -> list[Forecast]:
     return forecasts
 
 
+def _alike(one: Plan, other: Plan) -> bool:
+    """Whether they are one plan but for what it may spend."""
+    return (one.pool, one.strategy, _rest(one), one.helpers) == (other.pool, other.strategy, _rest(other), other.helpers)
+
+
 def _within(less: Plan, more: Plan) -> bool:
     """Whether they are one plan but for what it may spend, which is more in the second and nowhere less."""
-    same = (less.pool, less.strategy, _rest(less), less.helpers) == (more.pool, more.strategy, _rest(more), more.helpers)
-    return same and _size(less) != _size(more) and all(one <= other for one, other in zip(_size(less), _size(more), strict=True))
+    return _alike(less, more) and _size(less) != _size(more) and all(one <= other for one, other in zip(_size(less), _size(more), strict=True))
 
 
 def _rest(plan: Plan) -> dict[str, object]:
-    return {name: value for name, value in plan.options.items() if name != "samples"}
+    return {name: value for name, value in plan.options.items() if name != "n"}
 
 
 def _size(plan: Plan) -> tuple[float, ...]:
-    samples = plan.options.get("samples", 0)
     ceilings = (getattr(plan.budget, name) for name in Budget.__dataclass_fields__)
-    return (float(samples) if isinstance(samples, int | float) else 0.0, *(np.inf if one is None else one for one in ceilings))
+    return (float(_samples(plan)), *(np.inf if one is None else one for one in ceilings))
+
+
+def _samples(plan: Plan) -> int:
+    """How many samples it draws, 0 where its options do not say."""
+    n = plan.options.get("n", 0)
+    return n if isinstance(n, int) else 0
 
 
 def _sigmoid(x: Array) -> Array:

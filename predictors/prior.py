@@ -7,7 +7,7 @@ import numpy as np
 
 from predictors import predictors
 from predictors.guarantee import NEVER
-from router.types import Answer, Evidence, Features, Forecast, Plan, Prediction
+from router.types import Answer, Curve, Evidence, Features, Forecast, Plan, Prediction
 
 
 @predictors.register("prior")
@@ -46,6 +46,10 @@ class Prior:
         chosen = max(enumerate(read), key=lambda pair: (answers.count(pair[1].answer), pair[0]))[1]
         confidence = self.agreement if answers.count(chosen.answer) > 1 else (self.low + self.high) / 2
         return Answer(text=chosen.text, answer=chosen.answer or "", confidence=confidence, plan=chosen.plan)
+
+    def curves(self, prediction: Prediction, plans: Sequence[Plan], value: float) -> tuple[Curve, ...]:
+        """Nothing is known of samples."""
+        return ()
 
     def bar(self, risk: float) -> float:
         """Nothing was learned, so nothing can be promised."""

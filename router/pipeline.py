@@ -121,14 +121,16 @@ class Pipeline:
         self._parts = parts
         self._rng = np.random.default_rng()  # making one takes longer than deciding
 
-    async def plan(self, query: Query) -> Planned:
+    async def plan(self, query: Query, *, curves: bool = False) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
         turn = await self._turn(query, self._book(query), Bill())
-        prediction, decision = await self._decide(turn, self._affordable(turn))
+        plans = self._affordable(turn)
+        prediction, decision = await self._decide(turn, plans)
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
         )
-        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision)
+        grown = turn.predictor.curves(prediction, plans, query.knobs.value) if curves else ()
+        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, curves=grown)
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""

@@ -12,6 +12,7 @@ from router.types import (
     Budget,
     Call,
     Candidate,
+    Curve,
     Decision,
     Evidence,
     Features,
@@ -71,6 +72,12 @@ class Predictor(Protocol):
 
     def best(self, features: Features, evidence: Evidence) -> Answer | None:
         """The answer most likely right among all that the evidence holds; None when none could be read."""
+
+    def curves(self, prediction: Prediction, plans: Sequence[Plan], value: float) -> tuple[Curve, ...]:
+        """How success grows with the samples of these plans, where they draw any and enough is known of them.
+
+        `prediction` is its own, with nothing bought; `value` is micro-dollars one right answer is worth.
+        """
 
     def bar(self, risk: float) -> float:
         """The least confidence at which answers may be given so that at most a share `risk` of them is wrong; above 1 where none may be."""

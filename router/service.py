@@ -33,7 +33,7 @@ class RouterService(RouterServiceServicer):
         self, request: pb.PlanQueryRequest, context: grpc.aio.ServicerContext[pb.PlanQueryRequest, pb.PlanQueryResponse]
     ) -> pb.PlanQueryResponse:
         """Decides, and spends nothing."""
-        planned = await self._pipeline.plan(self._query(request.query, context.time_remaining()))
+        planned = await self._pipeline.plan(self._query(request.query, context.time_remaining()), curves=request.curves)
         bind_contextvars(decision_id=planned.decision_id)
         return wire.planned_to_pb(planned)
 

@@ -164,6 +164,15 @@ class Prediction:
     novelty: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What more samples of one plan would give: `success[n - 1]` is P(right) of n of them, `saturation` the number of samples worth most."""
+
+    plan: str
+    success: tuple[float, ...]
+    saturation: int
+
+
 class Fate(StrEnum):
     """What became of a sample's tokens; all of them are charged."""
 
@@ -415,6 +424,7 @@ class Planned:
     decision_id: str
     prediction: Prediction
     decision: Decision
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

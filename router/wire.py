@@ -50,6 +50,7 @@ def planned_to_pb(planned: Planned) -> router_service_pb2.PlanQueryResponse:
         decision_id=planned.decision_id,
         prediction=_prediction(planned.prediction),
         decision=_decision(planned.decision),
+        curves=[decision_pb2.Curve(plan=one.plan, success=one.success, saturation=one.saturation) for one in planned.curves],
     )
 
 

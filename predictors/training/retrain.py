@@ -29,6 +29,7 @@ from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise, estimate, gather
 from predictors.training.novelty import novelty_arrays
 from predictors.training.offpolicy import pseudo_outcomes, recalibrate
+from predictors.training.sampling import sampling_arrays
 from predictors.training.selection import FittedHead, again, fit_head, logits, recalibrated
 from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, rescue_sheet, start_sheet, states
 from router.errors import InvalidQuery, Overloaded
@@ -201,7 +202,7 @@ def _start(first: Start, log: Log, noise: Noise, seed: int) -> FittedHead:
 def _rest(log: Log, found: States, start: FittedHead, belief: FittedHead, plans: Sequence[str]) -> Arrays:
     """What the costs are, and what is read off the heads."""
     first = np.flatnonzero((found.step == 0) & ~np.isnan(found.y) & (found.plan >= 0))
-    shared = {**cost_arrays(log, plans), **novelty_arrays(log.features)}
+    shared = {**cost_arrays(log, plans), **novelty_arrays(log.features), **sampling_arrays(log, plans, start.held_out)}
     return {**shared, "ratios": _ratios(log, found, first, start, belief), "wrong": _wrong(found, first, len(plans))}
 
 

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 from scipy.special import betainc
 from scipy.stats import betabinom
 
-from predictors.curves import MOST, believe, reach, saturation
-from predictors.training.concentration import fit_beta_binomial
+from predictors.curves import MOST, Growth, believe, reach, saturation
 
 N = np.arange(1, MOST + 1)
 CERTAIN = 1e9  # a concentration at which p is as good as known
@@ -190,36 +188,32 @@ def test_optscale_asks_for_more_where_more_is_wanted():
     assert reach(0.5, 0.01, 0.9, 0.05) is None
 
 
-@pytest.mark.parametrize(("a", "b"), [(2.0, 5.0), (0.3, 0.4), (20.0, 5.0)])
-def test_the_concentration_of_samples_is_found_again(a, b):
-    rng = np.random.default_rng(2)
-    total = rng.integers(2, 10, 3_000)
-    right = rng.binomial(total, rng.beta(a, b, 3_000))
-    found = fit_beta_binomial(right.astype(float), total.astype(float))
-    best = minimize(lambda theta: -betabinom.logpmf(right, total, *np.exp(theta)).sum(), [0.0, 0.0], method="Nelder-Mead", tol=1e-9)
-    assert found == pytest.approx(tuple(np.exp(best.x)), rel=1e-3)  # it is the most likely one
-    assert found[0] / sum(found) == pytest.approx(a / (a + b), abs=0.02)
-    assert sum(found) == pytest.approx(a + b, rel=0.35)
+@pytest.mark.parametrize("rule", ["majority", "best"])
+def test_growth_goes_through_what_is_forecast(rule):
+    growth = Growth.of(rule, 16, concentration=6.0, alternatives=4.0, auc=0.8)
+    for success in (0.05, 0.4, 0.8, 0.97):
+        assert growth.at(success, 16) == pytest.approx(success, abs=1e-6)
+    belief = believe(0.37, 6.0)
+    curve = belief.majority_at(N, 4) if rule == "majority" else belief.best_of_at(N, 0.8)
+    assert growth.curve(float(curve[15])) == pytest.approx(curve, abs=2e-3)
 
 
-def test_queries_that_are_all_alike_have_the_largest_concentration():
-    total = np.full(2_000, 8.0)
-    a, b = fit_beta_binomial(np.tile([2.0, 2.0], 1_000), total)
-    assert a / (a + b) == pytest.approx(0.25, rel=0.02)
-    assert a + b > 1_000
+GROWTHS = st.builds(
+    Growth.of,
+    st.sampled_from(["majority", "best"]),
+    st.integers(1, 100),
+    concentration=FIRM,
+    alternatives=st.floats(0, 1e6),
+    auc=st.floats(0, 1),
+)
 
 
-@pytest.mark.parametrize("right", [0.0, 3.0])
-def test_samples_that_never_vary_are_still_finite(right):
-    a, b = fit_beta_binomial(np.full(50, right), np.full(50, 3.0))
-    assert 0 < a < np.inf
-    assert 0 < b < np.inf
-    assert (a / (a + b) > 0.9) == (right > 0)
-
-
-def test_one_sample_each_tells_the_mean_alone():
-    a, b = fit_beta_binomial(np.tile([0.0, 1, 1, 1], 50), np.ones(200))
-    assert a / (a + b) == pytest.approx(0.75, abs=0.01)
+@given(GROWTHS, st.floats(0, 1), st.floats(0, 1))
+def test_growth_is_a_probability_and_rises_with_the_forecast(growth, one, other):
+    low, high = growth.curve(min(one, other)), growth.curve(max(one, other))
+    assert (low <= high + 1e-9).all()
+    assert ((low >= -1e-9) & (high <= 1 + 1e-6)).all()
+    assert growth.at(one, 1_000) == growth.at(one, MOST)
 
 
 def test_a_whole_curve_is_quick():

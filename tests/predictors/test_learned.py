@@ -2,14 +2,17 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from policies.allocator import Allocator
+from predictors.artifact import load, save
+from predictors.curves import MOST
 from predictors.guarantee import ALPHAS
-from predictors.learned import Learned
+from predictors.learned import KIND, Learned
 from router.errors import BadArtifact
 from router.types import Budget, Evidence, Knobs
 from tests.predictors.world import CHEAP, DEAR, PLANS, RIGHT, an_outcome, chance, episodes, features_of, fit, practice
@@ -137,9 +140,43 @@ def test_the_same_plan_with_more_to_spend_is_never_forecast_to_do_worse(served):
         assert (raised.success, raised.low, raised.high) == (dear.success, max(plain.low, dear.low), max(plain.high, dear.high))
         for other in (replace(CHEAP, pool="dear"), replace(more, options={"temperature": 0.1}), replace(more, helpers={"x": DEAR.price})):
             assert served.predict(features_of(0.5), evidence, (DEAR, other)).forecasts[1] == plain
-    sampled = replace(CHEAP, pool="dear", budget=DEAR.budget, options={"samples": 8})
+    sampled = replace(CHEAP, pool="dear", budget=DEAR.budget, options={"n": 8})
     dear, raised = served.predict(features_of(0.5), NOTHING, (DEAR, sampled)).forecasts
     assert raised.success == dear.success
+
+
+@pytest.fixture(scope="module")
+def sampled(served, tmp_path_factory):
+    """The same, where `cheap` was learned to be a vote of eight samples."""
+    directory, artifact = tmp_path_factory.mktemp("sampled"), load(Path(served.path), kind=KIND)
+    told = {"samples": [8.0, 0.0], "concentration": [5.0, 0.0], "alternatives": [4.0, 0.0], "auc": [0.7, 0.0]}
+    arrays = {**artifact.arrays, **{name: np.array(numbers) for name, numbers in told.items()}}
+    save(directory, kind=KIND, plans=artifact.plans, feature_version=artifact.feature_version, arrays=arrays, facts=artifact.facts)
+    return Learned(str(directory))
+
+
+VOTE = replace(CHEAP, strategy="self_consistency", options={"n": 8})
+
+
+def test_a_plan_of_another_number_of_samples_is_forecast_along_the_curve(sampled):
+    more, less, other = (replace(VOTE, id=name, options=options) for name, options in (("m", {"n": 32}), ("l", {"n": 1}), ("o", {"n": 8, "x": 1})))
+    for evidence in (NOTHING, Evidence(outcomes=(an_outcome("dear", "7", 0.3),))):
+        known, many, one, unknown = sampled.predict(features_of(0.5), evidence, (VOTE, more, less, other)).forecasts
+        in_hand = sampled.predict(features_of(0.5), evidence, (VOTE,)).in_hand
+        assert in_hand <= one.success < known.success < many.success
+        assert in_hand <= one.low <= one.success <= one.high <= 1
+        assert (many.cost, many.tokens_high) == pytest.approx((4 * known.cost, 4 * known.tokens_high))
+        assert (unknown.low, unknown.high) == (in_hand, 1.0)
+
+
+def test_curves_go_through_the_forecast_and_saturate_later_where_answers_are_worth_more(sampled):
+    prediction = sampled.predict(features_of(0.5), NOTHING, (VOTE, DEAR))
+    (curve,) = sampled.curves(prediction, (VOTE, DEAR), 1_000.0)
+    assert (curve.plan, len(curve.success)) == ("cheap", MOST)
+    assert curve.success[7] == pytest.approx(prediction.forecasts[0].success)
+    counts = [sampled.curves(prediction, (VOTE, DEAR), value)[0].saturation for value in (1.0, 100.0, 1e4, 1e6)]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, MOST)
 
 
 def test_nine_purchases_in_ten_stay_under_the_high_ends(served, traffic):

@@ -28,10 +28,11 @@ from router.server import SERVICE, Server
 from router.service import RouterService
 from router.status import error_of
 from router.telemetry import Telemetry
-from router.types import Action, Answer, Decision, Final, Knobs, Planned, Prediction, Receipt, Record, Stage, Usage
+from router.types import Action, Answer, Curve, Decision, Final, Knobs, Planned, Prediction, Receipt, Record, Stage, Usage
 
 PREDICTION = Prediction(in_hand=0.0, forecasts=(), version="p1")
 DECISION = Decision(action=Action.BUY, plan="a", propensity=1.0, scores={"a": 1.0}, explored=False, policy="fixed", reason="")
+CURVE = Curve(plan="a", success=(0.25, 0.5), saturation=2)
 STAGE = Stage(decision_id="d", index=0, prediction=PREDICTION, decision=DECISION)
 FINAL = Final(decision_id="d", answer=Answer(text="4", answer="4", confidence=0.9, plan="a"), receipt=Receipt(usage=Usage(cost=3)), ending="stopped")
 
@@ -46,12 +47,12 @@ class Pipeline:
     rewards: list = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def plan(self, query):
+    async def plan(self, query, *, curves=False):
         self.queries.append((query, time.monotonic()))
         await asyncio.sleep(self.wait)
         if self.failure:
             raise self.failure
-        return Planned(decision_id="d", prediction=PREDICTION, decision=DECISION)
+        return Planned(decision_id="d", prediction=PREDICTION, decision=DECISION, curves=(CURVE,) if curves else ())
 
     async def answer(self, query):
         self.queries.append((query, time.monotonic()))
@@ -215,6 +216,14 @@ async def test_plan(door, pipeline):
     query, now = pipeline.queries[0]
     assert (query.id, query.tenant, query.knobs.max_stages, query.text) == ("mine", "acme", 2, "what is 2 + 2?")
     assert 9.0 < query.deadline - now < 10.0
+
+
+async def test_curves_are_told_where_they_are_asked_for(door):
+    without = asked()
+    with_curves = pb.PlanQueryRequest(query=without.query, curves=True)
+    assert not (await door.stub.PlanQuery(without)).curves
+    (curve,) = (await door.stub.PlanQuery(with_curves)).curves
+    assert (curve.plan, list(curve.success), curve.saturation) == ("a", [0.25, 0.5], 2)
 
 
 async def test_no_deadline_is_the_longest_allowed(door, pipeline):

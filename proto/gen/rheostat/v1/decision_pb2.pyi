@@ -76,3 +76,13 @@ class Decision(_message.Message):
     policy: str
     reason: str
     def __init__(self, action: _Optional[_Union[Action, str]] = ..., plan: _Optional[str] = ..., propensity: _Optional[float] = ..., scores: _Optional[_Mapping[str, float]] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Curve(_message.Message):
+    __slots__ = ("plan", "success", "saturation")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    SATURATION_FIELD_NUMBER: _ClassVar[int]
+    plan: str
+    success: _containers.RepeatedScalarFieldContainer[float]
+    saturation: int
+    def __init__(self, plan: _Optional[str] = ..., success: _Optional[_Iterable[float]] = ..., saturation: _Optional[int] = ...) -> None: ...

@@ -29,20 +29,24 @@ REWARD_SOURCE_JUDGE: RewardSource
 REWARD_SOURCE_UNIT_TEST: RewardSource
 
 class PlanQueryRequest(_message.Message):
-    __slots__ = ("query",)
+    __slots__ = ("query", "curves")
     QUERY_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
     query: _query_pb2.Query
-    def __init__(self, query: _Optional[_Union[_query_pb2.Query, _Mapping]] = ...) -> None: ...
+    curves: bool
+    def __init__(self, query: _Optional[_Union[_query_pb2.Query, _Mapping]] = ..., curves: _Optional[bool] = ...) -> None: ...
 
 class PlanQueryResponse(_message.Message):
-    __slots__ = ("decision_id", "prediction", "decision")
+    __slots__ = ("decision_id", "prediction", "decision", "curves")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     prediction: _decision_pb2.Prediction
     decision: _decision_pb2.Decision
-    def __init__(self, decision_id: _Optional[str] = ..., prediction: _Optional[_Union[_decision_pb2.Prediction, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ...) -> None: ...
+    curves: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Curve]
+    def __init__(self, decision_id: _Optional[str] = ..., prediction: _Optional[_Union[_decision_pb2.Prediction, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[_decision_pb2.Curve, _Mapping]]] = ...) -> None: ...
 
 class AnswerQueryRequest(_message.Message):
     __slots__ = ("query",)
