@@ -68,6 +68,11 @@ class Featurizer:
         return Features(vector=np.concatenate((lexical(query), *rows)), names=self.names, version=self.version)
 
 
+def vector_columns(version: str, width: int) -> tuple[int, int]:
+    """The first of the `width` columns of features of this version that is of an encoder's vector, and the end; 0, 0 where they are not ours."""
+    return (len(_LEXICAL) + len(_ASKS) + len(_SCRIPTS), width) if version.startswith(_VERSION) else (0, 0)
+
+
 def describe_all(describer: Describer, texts: Sequence[str]) -> list[Features]:
     """Features of texts, where no event loop runs; equal ones that follow one another are described once."""
 

@@ -116,9 +116,9 @@ def _quality(sheet: Sheet, place: int, head: FittedHead, lexical: bool, seed: in
     if not found["rows"]:
         return found
     told = {name: values[place] for name, values in head.facts.items() if isinstance(values, list)}
-    one = Sheet(sheet.x, sheet.y[:, place : place + 1], sheet.weight[:, place : place + 1], sheet.group)
+    one = replace(sheet, y=sheet.y[:, place : place + 1], weight=sheet.weight[:, place : place + 1])
     seen = one.seen(0)
-    few = Sheet(one.x[seen], one.y[seen], one.weight[seen], one.group[seen]).most(_CONTROL_ROWS)
+    few = replace(one, x=one.x[seen], y=one.y[seen], weight=one.weight[seen], group=one.group[seen]).most(_CONTROL_ROWS)
     controls = {"base rate only": figures(few.y[:, 0].astype(float), _base_rates(few))}
     less = {"shuffled": _shuffled(few.x, seed)} | ({"prompt length only": few.x[:, [0, _LENGTH]]} if lexical else {})
     for name, x in less.items():

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from predictors.artifact import save
 from predictors.evidence import names
+from predictors.features import vector_columns
 from predictors.learned import KIND
 from predictors.training import card
 from predictors.training.costs import cost_arrays
@@ -123,7 +124,7 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     survey = Survey(**work.stage("reading", lambda: ({}, asdict(sample(files, file, most=most))))[1])
     decisions = _decisions(file, survey, progress)
     noise = _noise(work, decisions)
-    log = Log.of(decisions, noise)
+    log = Log.of(decisions, noise, vector_columns(survey.feature_version, len(decisions[0].features)))
     found = States(**work.stage("evidence", lambda: (_arrays_of(states(log, plans, lambda rows: tqdm(rows, disable=not progress))), {}))[0])
 
     first = start_sheet(log, plans)

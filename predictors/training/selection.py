@@ -38,15 +38,18 @@ class Candidate:
     def fit(self, sheet: Sheet, seed: int) -> Arrays:
         """Arrays of the family's head."""
         module = importlib.import_module(f"predictors.training.families.{self.family}")  # torch only where it is asked for
-        found: Arrays = module.fit(sheet.x.astype(float), sheet.y.astype(float), sheet.weight.astype(float), sheet.group % FOLDS, seed, **self.hyper)
+        hyper: dict[str, Any] = {**self.hyper, **({"vector": sheet.vector} if "probe" in self.hyper else {})}
+        found: Arrays = module.fit(sheet.x.astype(float), sheet.y.astype(float), sheet.weight.astype(float), sheet.group % FOLDS, seed, **hyper)
         return found
 
 
-PLAIN = Candidate("logistic", {"strength": 0.1})
+PLAIN = Candidate("logistic", {"strength": 0.1, "probe": 0.1})
 CANDIDATES = (
-    Candidate("logistic", {"strength": 0.01}),
     PLAIN,
-    Candidate("logistic", {"strength": 1.0}),
+    Candidate("logistic", {"strength": 1.0, "probe": 0.01}),
+    Candidate("logistic", {"strength": 0.01, "probe": 1.0}),
+    Candidate("logistic", {"strength": 0.1, "probe": 1.0}),
+    Candidate("logistic", {"strength": 1.0, "probe": 1.0}),
     Candidate("item_response", {"strength": 0.1}),
     Candidate("boosting", {"depth": 3, "trees": 30, "rate": 0.2}, fewest=1_500, most=20_000),
     Candidate("mlp", {"hidden": 32}, fewest=2_000, most=10_000),
@@ -71,7 +74,7 @@ class FittedHead:
 
 
 def fit_head(sheet: Sheet, *, seed: int, among: Sequence[Candidate] = CANDIDATES) -> FittedHead:
-    """The simplest of the candidates that do, on held-out groups, as well as the best but for chance, fitted to all rows and calibrated.
+    """The best of the simplest family that does, on held-out groups, as well as the best of all but for chance, fitted to all rows and calibrated.
 
     An output with too little to learn from is its base rate.
     """
@@ -115,7 +118,10 @@ def _poor(sheet: Sheet, place: int) -> bool:
 
 
 def _chosen(sheet: Sheet, among: Sequence[Candidate], seed: int) -> tuple[Candidate, dict[str, Any], list[Arrays]]:
-    """The first whose loss exceeds the least by no more than the standard error, over groups, of the difference (Breiman et al. 1984, 3.4.3)."""
+    """The best of the first family whose least loss exceeds that of all by no more than the standard error, over groups, of the difference.
+
+    Breiman et al. 1984, section 3.4.3. Candidates of one family cost the same to serve, so among them nothing but the loss counts.
+    """
     fitting = [one for one in among if one.fewest <= len(sheet.x) <= one.most]
     if len(fitting) == 1:
         return fitting[0], {}, _folds(fitting[0], sheet, seed)
@@ -132,7 +138,8 @@ def _chosen(sheet: Sheet, among: Sequence[Candidate], seed: int) -> tuple[Candid
     best = losses[int(np.argmin(means))]
     within = [loss.sum() - best.sum() <= math.sqrt(len(loss)) * (loss - best).std() for loss in losses]
     skipped = {str(one): f"for sheets of {one.fewest:,} to {one.most:,} rows" for one in among if one not in fitting}
-    place = within.index(True)
+    family = fitting[within.index(True)].family
+    place = min((index for index, one in enumerate(fitting) if one.family == family), key=means.__getitem__)
     folds = models[place] if few is sheet else _folds(fitting[place], sheet, seed)
     tried = dict(zip(map(str, fitting), [round(one, 5) for one in means], strict=True))
     return fitting[place], {"tried": tried, "skipped": skipped}, folds
@@ -153,7 +160,7 @@ def _out_of_fold(candidate: Candidate, folds: Sequence[Arrays], sheet: Sheet) ->
 
 
 def _rows(sheet: Sheet, keep: NDArray[np.bool_]) -> Sheet:
-    return Sheet(sheet.x[keep], sheet.y[keep], sheet.weight[keep], sheet.group[keep])
+    return replace(sheet, **{name: getattr(sheet, name)[keep] for name in ("x", "y", "weight", "group")})
 
 
 def _uncalibrated(count: int) -> Arrays:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,14 @@ class Sheet:
 
     `x` (n, d) columns, the first being the constant 1; `y` (n, k) P(outcome) in [0, 1], NaN where it was not observed; `weight` (n, k) how much each
     counts; `group` (n,) the same, and not negative, for rows of the same query: what is held out is held out with its group, in fold `group % FOLDS`.
+    `vector` are the first column of the encoders' vector and the one behind its last, where that is known.
     """
 
     x: Floats
     y: Floats
     weight: Floats
     group: Places
+    vector: tuple[int, int] = (0, 0)
 
     def seen(self, place: int) -> NDArray[np.bool_]:
         """Which rows (n,) had this outcome observed."""
@@ -42,7 +44,9 @@ class Sheet:
     def most(self, rows: int = MOST) -> "Sheet":
         """No more rows than this: whole groups, and the same ones every time, since a group is named by a digest."""
         keep = np.sort(np.argsort(self.group, kind="stable")[:rows])
-        return self if len(keep) == len(self.x) else Sheet(self.x[keep], self.y[keep], self.weight[keep], self.group[keep])
+        if len(keep) == len(self.x):
+            return self
+        return replace(self, x=self.x[keep], y=self.y[keep], weight=self.weight[keep], group=self.group[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,10 @@ class States:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The decisions to learn from, with their purchases that came to an outcome, features (n, f), groups (n,), weights (n,), and what is told."""
+    """The decisions to learn from, with their purchases that came to an outcome, features (n, f), groups (n,), weights (n,), and what is told.
+
+    `vector` as in Sheet.
+    """
 
     decisions: Sequence[Logged]
     made: Sequence[Sequence[Purchase]]
@@ -86,15 +93,16 @@ class Log:
     group: Places
     weight: Array
     told: Sequence[Mapping[str, tuple[float, float]]]
+    vector: tuple[int, int] = (0, 0)
 
     @classmethod
-    def of(cls, decisions: Sequence[Logged], noise: Noise) -> "Log":
+    def of(cls, decisions: Sequence[Logged], noise: Noise, vector: tuple[int, int] = (0, 0)) -> "Log":
         """With what the rewards say."""
         features = np.stack([one.features for one in decisions])
         group = np.array([_group(one.features) for one in decisions])
         weight = np.array([one.weight for one in decisions])
         made = [[purchase for purchase in one.purchases if purchase.made] for one in decisions]
-        return cls(decisions, made, features, group, weight, [verdicts(one, noise) for one in decisions])
+        return cls(decisions, made, features, group, weight, [verdicts(one, noise) for one in decisions], vector)
 
     @property
     def worth(self) -> float:
@@ -120,7 +128,7 @@ def start_sheet(log: Log, plans: Sequence[str]) -> Start:
     observed = chance_of(known, log)
     weight *= (log.weight / observed)[:, None]
     chance = np.maximum(propensity * observed, _RAREST)
-    return Start(Sheet(log.features, y, weight.astype(np.float32), log.group), np.where(known, bought, -1), chance)
+    return Start(Sheet(log.features, y, weight.astype(np.float32), log.group, log.vector), np.where(known, bought, -1), chance)
 
 
 def chance_of(seen: NDArray[np.bool_], log: Log) -> Array:
@@ -165,7 +173,7 @@ def belief_sheet(log: Log, found: States) -> Sheet:
     rows = np.flatnonzero((found.answer > 0) & ~np.isnan(found.y))
     of = found.decision[rows]
     weight = found.weight[rows] * observed_weight(log)[of]
-    return Sheet(_state(log, found, rows), found.y[rows, None], weight[:, None].astype(np.float32), log.group[of]).most()
+    return Sheet(_state(log, found, rows), found.y[rows, None], weight[:, None].astype(np.float32), log.group[of], log.vector).most()
 
 
 def rescue_sheet(log: Log, found: States, plans: Sequence[str], believe: Believe) -> Sheet:
@@ -184,7 +192,7 @@ def rescue_sheet(log: Log, found: States, plans: Sequence[str], believe: Believe
     at = np.arange(len(before)), found.plan[after]
     y[at] = np.where(found.answer[before] == found.answer[after], 0.0, right)
     weight[at] = wrong * np.minimum(found.weight[before], found.weight[after]) * observed_weight(log)[found.decision[before]]
-    return Sheet(_state(log, found, before), y, weight, log.group[found.decision[before]]).most()
+    return Sheet(_state(log, found, before), y, weight, log.group[found.decision[before]], log.vector).most()
 
 
 def _best_of_each(score: Array, turn: Places) -> Places:

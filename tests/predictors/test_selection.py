@@ -37,6 +37,24 @@ def test_a_head_is_what_scikit_learn_makes_of_the_same_rows():
     assert sheet.x @ weights[0] == pytest.approx(theirs, abs=1e-3)
 
 
+def test_columns_of_the_vector_have_a_ridge_of_their_own():
+    """Held back a hundredfold is the same as a tenth of the size."""
+    sheet = replace(a_sheet(400), vector=(2, 4))
+    scaled = (sheet.x / np.where(sheet.x.std(0) > 0, sheet.x.std(0), 1)) * np.array([1, 1, 0.1, 0.1, 1])
+    theirs = LogisticRegression(C=2.0, **TIGHT).fit(scaled[:, 1:], sheet.y[:, 0]).decision_function(scaled[:, 1:])
+    weights = Candidate("logistic", {"strength": 2.0, "probe": 0.01}).fit(sheet, 0)["weights"]
+    assert sheet.x @ weights[0] == pytest.approx(theirs, abs=1e-3)
+
+
+def test_among_one_family_the_best_is_chosen_and_not_the_first():
+    """A vector that says nothing: of the ridges the one that holds it back."""
+    rng = np.random.default_rng(3)
+    sheet = a_sheet(600, 3)
+    noisy = replace(sheet, x=np.hstack((sheet.x, rng.normal(size=(600, 80)).astype(np.float32))), vector=(5, 85))
+    few = [Candidate("logistic", {"strength": 1.0, "probe": probe}) for probe in (1.0, 0.1, 1e-3)]
+    assert fit_head(noisy, seed=0, among=few).facts["chosen"] == str(few[-1])
+
+
 def test_held_out_log_odds_are_calibrated_ones_of_models_that_did_not_see_the_fold():
     sheet = a_sheet(400)
     head, fold = fit_head(sheet, seed=0, among=(PLAIN,)), sheet.group % FOLDS
