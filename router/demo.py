@@ -17,6 +17,7 @@ from router.exam import Attempt, draw, sit
 from workers.reasoner.workload import Problem
 
 SEED = 20_261
+RISKS = (0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,16 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What the knob `risk` would have kept back of the same answers: share given, and the share of those that were wrong, with its interval."""
+
+    given: float
+    wrong: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything the demonstration shows."""
 
@@ -41,14 +52,15 @@ class Report:
     stages: Mapping[str, Mapping[str, float]]
     best_constant: str
     cost_share: float  # Rheostat's cost over the best constant plan's
+    promises: Mapping[str, Promise]  # by the risk asked for
 
     def to_json(self) -> dict[str, object]:
         """As plain values."""
         return asdict(self)
 
 
-async def run(channel: grpc.aio.Channel, plans: Sequence[str], questions: int, console: Console) -> Report:
-    """Ask Rheostat, then draw every constant plan's samples on the same questions, and compare."""
+async def run(channel: grpc.aio.Channel, plans: Sequence[str], questions: int, console: Console, risk_bar: Callable[[float], float]) -> Report:
+    """Ask Rheostat, then draw every constant plan's samples on the same questions, and compare. `risk_bar` is `Predictor.bar`."""
     paper = draw("test", SEED, questions)
     with _progress(console) as bar:
         routed = await _sit(bar, "Rheostat", channel, paper, query_pb2.Knobs(cache=False))
@@ -56,7 +68,7 @@ async def run(channel: grpc.aio.Channel, plans: Sequence[str], questions: int, c
             plan: await _sit(bar, f"always {plan}", channel, paper, query_pb2.Knobs(policy="fixed", plans=[plan], cache=False, exploration=0.0))
             for plan in plans
         }
-    return compare(paper, routed, fixed)
+    return compare(paper, routed, fixed, {f"{risk:g}": promise(routed, risk_bar(risk)) for risk in RISKS})
 
 
 def _progress(console: Console) -> Progress:
@@ -68,7 +80,15 @@ async def _sit(bar: Progress, label: str, channel: grpc.aio.Channel, paper: Sequ
     return await sit(channel, paper, knobs, report=label == "Rheostat", done=lambda: bar.advance(task))
 
 
-def compare(paper: Sequence[Problem], routed: Sequence[Attempt], fixed: Mapping[str, Sequence[Attempt]]) -> Report:
+def promise(routed: Sequence[Attempt], least: float) -> Promise:
+    """Of the answers of at least this confidence."""
+    given = [one for one in routed if one.gave and one.confidence >= least]
+    wrong = sum(not one.right for one in given)
+    low, high = controls.wilson(wrong, len(given)) if given else (0.0, 1.0)
+    return Promise(given=len(given) / len(routed), wrong=wrong / max(1, len(given)), low=low, high=high)
+
+
+def compare(paper: Sequence[Problem], routed: Sequence[Attempt], fixed: Mapping[str, Sequence[Attempt]], promises: Mapping[str, Promise]) -> Report:
     """The table of results."""
     table = _table(routed, fixed)
     rng = np.random.default_rng(SEED)
@@ -94,6 +114,7 @@ def compare(paper: Sequence[Problem], routed: Sequence[Attempt], fixed: Mapping[
         stages=_by_level(routed),
         best_constant=best,
         cost_share=cost / controls.constant(table, best).cost,
+        promises=promises,
     )
 
 
@@ -175,6 +196,11 @@ def show(report: Report, console: Console) -> None:
         lead, low, high = (100 * value for value in mixed.ahead)
         verdict = "ahead by more than the interval" if low > 0 else "not ahead by more than the interval"
         console.print(f"Against the static mixture of the same cost: {lead:+.1f} points [{low:+.1f}, {high:+.1f}]: {verdict}.")
+    for risk, kept in report.promises.items():
+        console.print(
+            f"With at most {float(risk):.0%} of answers wrong (knob risk) it gives {kept.given:.0%} of them, {kept.wrong:.1%} wrong "
+            f"[{kept.low:.1%}, {kept.high:.1%}]: {'kept' if kept.low <= float(risk) else 'NOT kept'}."
+        )
 
 
 def _results(report: Report) -> Sheet:

@@ -29,7 +29,7 @@ async def demonstrate(settings: Settings, questions: int, console: Console) -> R
     async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         for name, where in running.parts.items():
             console.print(f"  {name:<14}{where}", highlight=False)
-        report = await demo.run(channel, tuple(settings.plans), questions, console)
+        report = await demo.run(channel, tuple(settings.plans), questions, console, running.pipeline.predictor.bar)
     demo.show(report, console)
     return report
 

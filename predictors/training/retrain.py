@@ -32,7 +32,7 @@ from predictors.training.novelty import novelty_arrays
 from predictors.training.offpolicy import pseudo_outcomes, recalibrate
 from predictors.training.sampling import sampling_arrays
 from predictors.training.selection import FittedHead, again, fit_head, logits, recalibrated
-from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, rescue_sheet, start_sheet, states
+from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, given, rescue_sheet, start_sheet, states
 from router.errors import InvalidQuery, Overloaded
 
 QUANTILES = 9
@@ -145,7 +145,7 @@ def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, wor
     told.facts["heads"] = {
         name: {"family": head.family} | {key: head.facts[key] for key in _CHOICE if key in head.facts} for name, head in fitted.items()
     }
-    arrays["accept"] = _accept(beliefs, belief)
+    arrays["accept"] = _accept(beliefs, belief, given(log, found, belief.held_out[:, 0]))
     version = save(directory, kind=KIND, plans=plans, feature_version=survey.feature_version, arrays=arrays, facts=told.facts)
     card.write(directory, version, told)
     work.stage("writing", lambda: ({}, {}))
@@ -229,15 +229,13 @@ def _wrong(found: States, first: NDArray[np.int64], plans: int) -> Array:
     return np.stack([one.mean(axis=0, dtype=float) if len(one) else np.zeros(found.evidence.shape[1]) for one in wrong])
 
 
-def _accept(sheet: Sheet, head: FittedHead) -> Array:
-    """Above which belief an answer may be accepted, for each of `predictors.guarantee.ALPHAS`: from the surest held-out belief of each question.
+def _accept(sheet: Sheet, head: FittedHead, rows: NDArray[np.int64]) -> Array:
+    """Above which belief an answer may be accepted, for each of `predictors.guarantee.ALPHAS`: from held-out beliefs in the answers of `rows`.
 
-    That the same rows calibrated these beliefs does no harm: a rising map changes no order, and a threshold depends on the order alone.
+    These are the answers that were given: how sure a policy wants to be decides how many of its answers are wrong. That the same rows calibrated
+    these beliefs does no harm: a rising map changes no order, and a threshold depends on the order alone.
     """
-    belief = sigmoid(head.held_out[:, 0])
-    order = np.lexsort((-belief, sheet.group))
-    surest = order[np.unique(sheet.group[order], return_index=True)[1]]
-    return thresholds(belief[surest], (sheet.y[surest, 0] < 0.5).astype(float))
+    return thresholds(sigmoid(head.held_out[rows, 0]), (sheet.y[rows, 0] < 0.5).astype(float))
 
 
 def _arrays_of(found: States) -> Arrays:

@@ -43,10 +43,14 @@ class Sheet:
 
     def most(self, rows: int = MOST) -> "Sheet":
         """No more rows than this: whole groups, and the same ones every time, since a group is named by a digest."""
-        keep = np.sort(np.argsort(self.group, kind="stable")[:rows])
+        keep = _most(self.group, rows)
         if len(keep) == len(self.x):
             return self
         return replace(self, x=self.x[keep], y=self.y[keep], weight=self.weight[keep], group=self.group[keep])
+
+
+def _most(group: Places, rows: int) -> Places:
+    return np.sort(np.argsort(group, kind="stable")[:rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +172,29 @@ def observed_weight(log: Log) -> Array:
     return log.weight / chance_of(np.array([bool(told) for told in log.told]), log)
 
 
+def belief_rows(log: Log, found: States) -> Places:
+    """Which states belief is learned from: those with an answer that something is known of, no more than MOST."""
+    rows = np.flatnonzero((found.answer > 0) & ~np.isnan(found.y))
+    return np.asarray(rows[_most(log.group[found.decision[rows]], MOST)])
+
+
 def belief_sheet(log: Log, found: States) -> Sheet:
     """A row per answer in hand: was it right? x: features and evidence; k = 1."""
-    rows = np.flatnonzero((found.answer > 0) & ~np.isnan(found.y))
+    rows = belief_rows(log, found)
     of = found.decision[rows]
     weight = found.weight[rows] * observed_weight(log)[of]
-    return Sheet(_state(log, found, rows), found.y[rows, None], weight[:, None].astype(np.float32), log.group[of], log.vector).most()
+    return Sheet(_state(log, found, rows), found.y[rows, None], weight[:, None].astype(np.float32), log.group[of], log.vector)
+
+
+def given(log: Log, found: States, belief: Array) -> Places:
+    """Places in `belief_rows` of the answers that were given: for one decision of each query, the answer believed most, (rows,), when it ended."""
+    rows = belief_rows(log, found)
+    of = found.decision[rows]
+    last = np.zeros(len(log.decisions), int)
+    np.maximum.at(last, found.decision, found.step)
+    ended = np.flatnonzero(found.step[rows] == last[of])
+    order = ended[np.lexsort((-belief[ended], of[ended]))]
+    return np.asarray(order[np.unique(log.group[of[order]], return_index=True)[1]])
 
 
 def rescue_sheet(log: Log, found: States, plans: Sequence[str], believe: Believe) -> Sheet:
