@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.metrics import quality_at
+from policies.metrics import hull, quality_at
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def best_constant(table: Table) -> str:
 def mixture(table: Table, cost: float | None = None) -> Point:
     """The best random mixture of constant plans that costs as much as the router: the concave hull of the constants at its cost."""
     cost = float(table.routed_cost.mean()) if cost is None else cost
-    return Point(accuracy=quality_at(table.cost.mean(0), table.right.mean(0), cost), cost=cost)
+    return Point(accuracy=quality_at(hull(table.cost.mean(0), table.right.mean(0)), cost), cost=cost)
 
 
 def grouped(table: Table, groups: Sequence[str]) -> Point:

@@ -1,7 +1,8 @@
 """How good a router is over all that it may spend: hulls and areas over operating points, and the figures other benchmarks print.
 
 An operating point is a mean cost and a mean quality per question; points are two arrays of one shape, (points,). Two points may always be mixed by
-a coin, so a router is as good as the upper hull of its points.
+a coin, so between points a router is as good as the straight line. Which points are worth mixing is known in hindsight only: `hull` takes the best,
+`path` all of them in order of cost, as a knob would pass them.
 """
 
 import math
@@ -11,12 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Line = tuple[Array, Array]  # corners, costs strictly rising, and qualities
 
 _ARENA = (200.0, 0.0044)  # dollars per 1,000 questions that RouterArena counts as dearest and cheapest
 _ARENA_WEIGHT = 0.1  # of cost against accuracy in RouterArena's score
 
 
-def hull(cost: Array, quality: Array) -> tuple[Array, Array]:
+def path(cost: Array, quality: Array) -> Line:
+    """All points in order of cost, whether or not a dearer one does better; of equal cost their mean."""
+    prices, place, count = np.unique(cost, return_inverse=True, return_counts=True)
+    return prices, np.bincount(place, quality) / count
+
+
+def hull(cost: Array, quality: Array) -> Line:
     """Corners of the upper, concave, non-decreasing hull, cheapest first: both coordinates strictly increase from corner to corner."""
     corners: list[tuple[float, float]] = []
     for price, lack in sorted(zip(cost.tolist(), (-quality).tolist(), strict=True)):  # of equal cost the best first
@@ -32,26 +40,29 @@ def _slope(left: tuple[float, float], right: tuple[float, float]) -> float:
     return (right[1] - left[1]) / (right[0] - left[0])
 
 
-def quality_at(cost: Array, quality: Array, budget: float) -> float:
-    """Height of the hull at a cost: the best mean quality that `budget` per question buys.
+def quality_at(line: Line, budget: float) -> float:
+    """The mean quality that `budget` per question buys.
 
     Below the cheapest point it is that point's quality, for want of another; where a router has no point so cheap, give the constant plans too.
     """
-    return float(np.interp(budget, *hull(cost, quality)))
+    return float(np.interp(budget, *line))
 
 
-def cost_at(cost: Array, quality: Array, wanted: float) -> float:
-    """The least cost per question at which the hull reaches a quality; infinite where it never does."""
-    prices, heights = hull(cost, quality)
-    return math.inf if wanted > heights[-1] else float(np.interp(wanted, heights, prices))
+def cost_at(line: Line, wanted: float) -> float:
+    """The least cost per question at which a quality is reached; infinite where it never is."""
+    prices, heights = line
+    if wanted > heights.max():
+        return math.inf
+    place = int((heights >= wanted).argmax())
+    return float(np.interp(wanted, heights[place - 1 : place + 1], prices[place - 1 : place + 1])) if place else float(prices[0])
 
 
-def area(cost: Array, quality: Array, low: float, high: float, *, log: bool = False) -> float:
-    """Mean height of the hull between two costs, every cost counting the same, or every doubling of it with `log` (then `low` > 0).
+def area(line: Line, low: float, high: float, *, log: bool = False) -> float:
+    """Mean height between two costs, every cost counting the same, or every doubling of it with `log` (then `low` > 0).
 
-    The hull is straight in cost on either axis, for mixtures are; the integrals are exact.
+    The line is straight in cost on either axis, for mixtures are; the integrals are exact.
     """
-    prices, heights = hull(cost, quality)
+    prices, heights = line
     if low == high:
         return float(np.interp(low, prices, heights))
     knots = np.concatenate(([low], prices[(prices > low) & (prices < high)], [high]))
@@ -66,7 +77,7 @@ def aiq(cost: Array, quality: Array, dearest: float) -> float:
     """Average Improvement in Quality (Hu et al. 2024, RouterBench, arXiv 2403.12031): the area from the router's cheapest point to the
     dearest of all routers compared. Their `AIQ.py` divides that integral by `dearest` and not, as the paper does, by the range.
     """
-    return area(cost, quality, float(cost.min()), dearest)
+    return area(hull(cost, quality), float(cost.min()), dearest)
 
 
 def call_curve(score: Array, weak: Array, strong: Array, weight: Array | None = None, thresholds: int | None = None) -> tuple[Array, Array]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies import metrics
+from policies.controls import wilson
 from predictors.training.scoring import score
 from router.benchmark.board import Board
 
@@ -65,12 +67,13 @@ class Scale:
 def figures(curve: Curve, scale: Scale, weight: Array) -> dict[str, float]:
     """The figures under these weights of the questions (n,), which add up to 1."""
     quality, cost = weight @ curve.quality, weight @ curve.cost
+    line = metrics.path(cost, quality)
     return {
-        "area": metrics.area(cost, quality, scale.low, 1.0),
-        "area_log": metrics.area(cost, quality, scale.low, 1.0, log=True),
+        "area": metrics.area(line, scale.low, 1.0),
+        "area_log": metrics.area(line, scale.low, 1.0, log=True),
         "aiq": metrics.aiq(cost, quality, 1.0),
-        "quality_at_quarter": metrics.quality_at(cost, quality, 0.25),
-        "cost_of_best_constant": metrics.cost_at(cost, quality, scale.best),
+        "quality_at_quarter": metrics.quality_at(line, 0.25),
+        "cost_of_best_constant": metrics.cost_at(line, scale.best),
     }
 
 
@@ -91,14 +94,28 @@ def calibration(forecast: Array, board: Board) -> dict[str, dict[str, Interval |
     order = board.cost.mean(axis=0).argsort()
     cheap, dear = int(order[0]), int(order[-1])
     gain = (board.quality[:, dear] >= 0.5) & (board.quality[:, cheap] < 0.5)
-    found["gain"] = _scored((forecast[:, dear] - forecast[:, cheap] + 1) / 2, gain.astype(float), board)
+    found["gain"] = {"auc": _scored((forecast[:, dear] - forecast[:, cheap] + 1) / 2, gain.astype(float), board)["auc"]}
     return found
 
 
-def two_arms(forecast: Array, board: Board) -> dict[str, float]:
+def two_arms(forecast: Array, board: Board) -> dict[str, Interval]:
     """APGR and CPT where there is a weak and a strong arm."""
-    share, quality = metrics.call_curve(forecast[:, 1] - forecast[:, 0], board.quality[:, 0], board.quality[:, 1])
-    return {"apgr": metrics.apgr(share, quality), "cpt50": metrics.cpt(share, quality, 0.5), "cpt80": metrics.cpt(share, quality, 0.8)}
+    weights = metrics.draws(len(forecast), np.random.default_rng(0), RESAMPLES)
+    score, (weak, strong) = forecast[:, 1] - forecast[:, 0], board.quality.T
+    curves = [metrics.call_curve(score, weak, strong, weight) for weight in weights]
+    return {
+        "APGR": _interval([metrics.apgr(*curve) for curve in curves]),
+        "CPT(50 %)": _interval([metrics.cpt(*curve, 0.5) for curve in curves]),
+        "CPT(80 %)": _interval([metrics.cpt(*curve, 0.8) for curve in curves]),
+    }
+
+
+def kept(given: Rows, wrong: Rows, alpha: float) -> dict[str, Any]:
+    """Share of answers given, and the share of those that were wrong, (Wilson's interval); kept, where that may still be `alpha`."""
+    count = int(given.sum())
+    share = metrics.bootstrap(lambda weight: float(weight @ given), len(given), np.random.default_rng(0), RESAMPLES)
+    rate = (float(wrong.sum()) / max(1, count), *(wilson(float(wrong.sum()), count) if count else (0.0, 1.0)))
+    return {"given": share, "wrong": rate, "kept": rate[1] <= alpha}
 
 
 def _scored(p: Array, y: Array, board: Board) -> dict[str, Interval | None]:

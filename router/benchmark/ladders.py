@@ -1,6 +1,6 @@
 """Ladders: fixed sets of arms bought one after the other, each answer looked at before the next is bought, and each paid for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.linear_model import LogisticRegression
 
 from policies.induction import Lattice, follow, induct, lattice
+from predictors.training.guarantees import accept_threshold
 from router.benchmark.board import Board, Item
 from router.benchmark.evidence import Candidates, believed, candidates, summaries
 from router.benchmark.prompts import FEW, Forecaster, Split, odds
@@ -18,6 +19,8 @@ Places = NDArray[np.int64]
 Rows = NDArray[np.bool_]
 
 PRICES = np.concatenate((np.geomspace(0.004, 0.1, 10), np.geomspace(0.13, 2.5, 10)))  # quality that the mean cost of the dearest arm is worth
+ALPHAS = (0.05, 0.1)  # shares of the answers given that may be wrong
+_PROMISED = int(np.abs(PRICES - 0.05).argmin())  # the price at which that is looked at
 _MOST_ROWS = 60_000  # answers a belief is fitted to
 _INNER = 2
 Point = tuple[Array, Array]  # quality and cost of each question (n,)
@@ -78,11 +81,15 @@ def naive(name: str, board: Board) -> Point | None:
     return None
 
 
+Kept = tuple[Rows, Rows]  # which answers were given, and which were wrong: (n,)
+
+
 @dataclass(frozen=True, slots=True)
 class Climb:
     """What deciding after each purchase comes to: quality and cost (n, prices), cost in units of the dearest arm's mean; NaN where not judged.
 
-    `belief` and `right` (states, n) are of the best answer in each state of `found`.
+    `belief` and `right` (states, n) are of the best answer in each state of `found`. `promises` say, for some shares of the answers given that may be
+    wrong, which were given at one of the prices.
     """
 
     quality: Array
@@ -90,14 +97,16 @@ class Climb:
     found: Lattice
     belief: Array
     right: Array
+    promises: Mapping[float, Kept]
 
 
 def climb(board: Board, forecaster: Forecaster, splits: Sequence[Split], *, most: int, checked: bool = False) -> Climb:
     """Learn beliefs and decisions from each split's first questions and act on its others; `forecaster` says what the prompt says."""
     found, cost = lattice(board.items, most), board.share
-    shape = (len(found.states), len(board.text))
+    shape, rows = (len(found.states), len(board.text)), np.arange(len(board.text))
     quality, spent = (np.full((shape[1], len(PRICES)), np.nan) for _ in range(2))
     beliefs, rights = np.full(shape, np.nan), np.full(shape, np.nan)
+    promises = {alpha: (np.zeros(shape[1], bool), np.zeros(shape[1], bool)) for alpha in (() if checked else ALPHAS)}
     for learn, judge in splits:
         starts = _starts(board, forecaster, learn, judge)
         answers = candidates(board, found, starts)
@@ -105,10 +114,20 @@ def climb(board: Board, forecaster: Forecaster, splits: Sequence[Split], *, most
         best, second, right = believed(shape[1], shape[0], answers, p)
         features = summaries(best, second, starts, detailed=learn.sum() >= FEW)
         actions = induct(found, best, right, features, cost=cost, prices=PRICES, learn=learn)
-        done, paid, _ = follow(found, actions, right, cost)
+        done, paid, ends = follow(found, actions, right, cost)
         quality[judge], spent[judge] = done[judge], paid[judge]
         beliefs[:, judge], rights[:, judge] = best[:, judge], right[:, judge]
-    return Climb(quality, spent, found, beliefs, rights)
+        for alpha, (given, wrong) in promises.items():
+            given[judge], wrong[judge] = (one[judge] for one in _given(best[ends[:, _PROMISED], rows], right[ends[:, _PROMISED], rows], learn, alpha))
+    return Climb(quality, spent, found, beliefs, rights, promises)
+
+
+def _given(belief: Array, right: Array, learn: Rows, alpha: float) -> Kept:
+    """Answers believed enough for at most a share `alpha` to be wrong, by what the questions learned from say, whose beliefs are out of fold."""
+    wrong = right < 0.5
+    least = accept_threshold(belief[learn], wrong[learn].astype(float), alpha)
+    given = np.zeros(len(belief), bool) if least is None else belief >= least
+    return given, given & wrong
 
 
 def _starts(board: Board, forecaster: Forecaster, learn: Rows, judge: Rows) -> Array:

@@ -1,17 +1,21 @@
 """Routers that see the prompt only: each forecasts the quality of every arm on questions it was not fitted on. Rheostat's own, and the controls."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPRegressor
 
 from predictors.encoders import encoders
 from predictors.features import Featurizer, describe_all
+from predictors.training.calibrating import choose
 from predictors.training.newton import sigmoid
 from router.benchmark.board import Board
 
@@ -22,6 +26,7 @@ FEW = 2_000  # questions under which the simplest model and the fewest columns d
 _DOUBT = 5.0  # questions that the overall mean counts as in each category
 _NEAREST = 30
 _INNER = 4
+_CALIBRATING = 3
 
 Forecaster = Callable[[Rows, Rows], Array]  # learned from, judged: forecasts (judged, arms)
 
@@ -45,13 +50,34 @@ class Prompts:
         """By name."""
         return {
             "Rheostat, prompt only": self.rheostat,
+            "static mixture": self.constant,
             "category only": self.category,
             "prompt length": self.length,
             "TF-IDF + logistic": self.tfidf,
-            "neighbours": self.neighbours,
+            "neighbours (RouterBench)": self.neighbours,
+            "MLP (RouterBench)": self.perceptron,
         }
 
     def rheostat(self, learn: Rows, judge: Rows) -> Array:
+        """`blend`, calibrated on its own forecasts of questions that were held out of those learned from."""
+        place = np.flatnonzero(learn)
+        inner = self.board.group[place] // 7_919 % _CALIBRATING
+        held_out = np.zeros((len(place), len(self.board.items)))
+        for part in range(_CALIBRATING):
+            rest, here = np.zeros_like(learn), np.zeros_like(learn)
+            rest[place[inner != part]], here[place[inner == part]] = True, True
+            held_out[inner == part] = self.blend(rest, here)
+        found = odds(self.blend(learn, judge))
+        for arm, quality in enumerate(self.board.quality[learn].T):
+            calibration, _ = choose(odds(held_out[:, arm]), quality, group=self.board.group[place])
+            found[:, arm] = calibration.apply(found[:, arm])
+        return sigmoid(found)
+
+    def constant(self, learn: Rows, judge: Rows) -> Array:
+        """Every question the same: what a router makes of this is a static mixture, its arms chosen on the questions learned from."""
+        return np.repeat(self.board.quality[learn].mean(axis=0, keepdims=True), int(judge.sum()), axis=0)
+
+    def blend(self, learn: Rows, judge: Rows) -> Array:
         """The mean, in log-odds, of a stack over probe and words and of what kind of question this seems to be."""
         stacked, kind = self._stack(learn, judge), self._kind(learn, judge)
         return stacked if kind is None else sigmoid((odds(stacked) + odds(kind)) / 2)
@@ -73,10 +99,6 @@ class Prompts:
             return None
         known = _means(self.board.quality[learn], place)
         return np.asarray(LogisticRegression(C=10.0, max_iter=100, tol=1e-2).fit(self.words[learn], place).predict_proba(self.words[judge]) @ known)
-
-    def quick(self, learn: Rows, judge: Rows) -> Array:
-        """What a two-stage router takes from the prompt: with many questions its words alone, which is seconds."""
-        return self.rheostat(learn, judge) if len(self.board.text) < FEW else self.tfidf(learn, judge)
 
     def category(self, learn: Rows, judge: Rows) -> Array:
         """The mean of each category, shrunk to that of all."""
@@ -102,6 +124,13 @@ class Prompts:
         near = search.kneighbors(self.x[judge], return_distance=False)
         quality = self.board.quality[learn]
         return np.asarray((quality[near].sum(axis=1) + _DOUBT * quality.mean(axis=0)) / (near.shape[1] + _DOUBT))
+
+    def perceptron(self, learn: Rows, judge: Rows) -> Array:
+        """A hidden layer of 100 over the same vectors, fitted to squared error (RouterBench's MLP); stopped early, for it overfits."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = MLPRegressor(hidden_layer_sizes=(100,), early_stopping=True, random_state=0).fit(self.x[learn], self.board.quality[learn])
+        return np.asarray(model.predict(self.x[judge])).reshape(int(judge.sum()), -1)
 
 
 def forecast(forecaster: Forecaster, splits: Sequence[Split], shape: tuple[int, int]) -> Array:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from policies import metrics
 from predictors.training.scoring import reliability, score
 from router.benchmark.board import Board, Item, boards
-from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, oracle, two_arms
+from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, oracle, two_arms
 from router.benchmark.ladders import LADDERS, Climb, Ladder, climb, naive, votes
 from router.benchmark.prompts import Prompts, Split, forecast
 from router.errors import InvalidQuery
@@ -24,6 +24,7 @@ from router.errors import InvalidQuery
 Array = NDArray[np.float64]
 FOLDS = 5
 OURS, SEEN, ZERO = "Rheostat, prompt only", "Rheostat, two-stage", "static mixture"
+_TOLD = (OURS, "category only", "prompt length", "TF-IDF + logistic")  # whose calibration is shown
 _ARMS = 5  # of a table that no menu is known for
 _MOST = 4  # purchases per question: `max_stages`
 _ESCALATED = 0.4
@@ -138,16 +139,17 @@ def _set(board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     forecasts = {name: forecast(one, splits, board.quality.shape)[judge] for name, one in prompts.forecasters().items()}
     seen = board.at(judge)
     forecasts["shuffled queries"] = np.random.default_rng(0).permutation(forecasts[OURS])
-    curves = {ZERO: constants(seen), "hindsight oracle": oracle(seen), **{name: chosen(seen, one) for name, one in forecasts.items()}}
+    curves = {"hindsight oracle": oracle(seen), **{name: chosen(seen, one) for name, one in forecasts.items()}}
     if board.answered:
-        climbed = climb(board, prompts.quick, splits, most=_MOST)
+        climbed = climb(board, prompts.blend, splits, most=_MOST)
         curves[SEEN] = Curve(climbed.quality[judge], climbed.cost[judge])
     result = _told(seen, curves, judged(curves, Scale.of(seen), ZERO))
-    result["calibration"] = {name: calibration(forecasts[name], seen) for name in (OURS, "category only", "prompt length", "TF-IDF + logistic")}
+    result["calibration"] = {name: calibration(forecasts[name], seen) for name in _TOLD}
     if len(board.items) == 2:
         result["two arms"] = {name: two_arms(one, seen) for name, one in forecasts.items()}
     if board.answered:
         result["reliability"] = _reliability(climbed, judge)
+        result["promises"] = {f"{alpha:g}": kept(given[judge], wrong[judge], alpha) for alpha, (given, wrong) in climbed.promises.items()}
     if len(np.unique(board.category)) >= FOLDS and (fold >= 0).all():
         result["categories held out"] = _held_out(prompts, board)
     return result
@@ -159,10 +161,9 @@ def _held_out(prompts: Prompts, board: Board) -> dict[str, Any]:
     names, place = np.unique(kinds, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     splits, _ = _splits(board, fold)
-    curves = {ZERO: constants(board)}
-    curves |= {
-        name: chosen(board, forecast(prompts.forecasters()[name], splits, board.quality.shape))
-        for name in (OURS, "prompt length", "TF-IDF + logistic")
+    routers = prompts.forecasters()
+    curves = {
+        name: chosen(board, forecast(routers[name], splits, board.quality.shape)) for name in (ZERO, OURS, "prompt length", "TF-IDF + logistic")
     }
     return {name: {"area": one["area"], "ahead": one["ahead"]} for name, one in judged(curves, Scale.of(board), ZERO).items()}
 
@@ -170,9 +171,12 @@ def _held_out(prompts: Prompts, board: Board) -> dict[str, Any]:
 def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     prompts = Prompts.of(board)
     splits, judge = _splits(board, fold)
-    climbed = climb(board, prompts.quick, splits, most=ladder.most, checked=ladder.checked)
+    climbed = climb(board, prompts.blend, splits, most=ladder.most, checked=ladder.checked)
     seen = board.at(judge)
-    curves = {ZERO: constants(seen), SEEN: Curve(climbed.quality[judge], climbed.cost[judge])}
+    curves = {
+        ZERO: chosen(seen, forecast(prompts.constant, splits, board.quality.shape)[judge]),
+        SEEN: Curve(climbed.quality[judge], climbed.cost[judge]),
+    }
     result = _told(seen, curves, judged(curves, Scale.of(seen), ZERO))
     quality, cost = ladder.aim
     rule = naive(name, seen)
@@ -185,9 +189,9 @@ def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) ->
         result["aims"] = [{"what": "area", "wanted": quality, "found": area, "met": area[0] >= quality}]
     else:
         found = metrics.bootstrap(
-            lambda weight: metrics.quality_at(weight @ mine.cost, weight @ mine.quality, cost), len(seen.text), _rng(), _RESAMPLES
+            lambda weight: metrics.quality_at(metrics.path(weight @ mine.cost, weight @ mine.quality), cost), len(seen.text), _rng(), _RESAMPLES
         )
-        least = metrics.cost_at(mine.cost.mean(axis=0), mine.quality.mean(axis=0), quality)
+        least = metrics.cost_at(metrics.path(mine.cost.mean(axis=0), mine.quality.mean(axis=0)), quality)
         result["aims"] = [
             {"what": f"quality at no more than {cost:g} of the dearest arm's cost", "wanted": quality, "found": found, "met": found[0] >= quality},
             {"what": f"cost of quality {quality:g}", "wanted": cost, "found": (least, least, least), "met": least <= cost},
@@ -197,7 +201,7 @@ def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) ->
 
 def _escalated(board: Board, prompts: Prompts, splits: Sequence[Split], judge: NDArray[np.bool_], wanted: float) -> list[dict[str, Any]]:
     """MMLU-Pro's aims: how well "the vote is right" is told, and the quality with a fixed share of votes overruled by the last arm."""
-    vote, right, last = (one[judge] for one in votes(board, prompts.quick, splits))
+    vote, right, last = (one[judge] for one in votes(board, prompts.blend, splits))
     auc = score(np.clip(vote, 1e-4, 1 - 1e-4), np.asarray(right >= 0.5, float), resamples=_RESAMPLES)["auc"]
     over = np.argsort(np.argsort(vote - last, kind="stable"), kind="stable") < int(_ESCALATED * len(vote))
     quality = _mean(np.where(over, board.quality[judge, -1], right))

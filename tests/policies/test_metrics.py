@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.metrics import aiq, apgr, area, arena, bootstrap, call_curve, cost_at, cpt, hull, quality_at
+from policies.metrics import aiq, apgr, area, arena, bootstrap, call_curve, cost_at, cpt, hull, path, quality_at
 
 ROUTELLM = Path(__file__).parents[2] / ".." / "shared" / "data" / "routellm.parquet"
 COST, QUALITY = np.array([110.0, 10.0, 20.0, 60.0, 30.0]), np.array([1.0, 0.2, 0.1, 0.8, 0.5])
@@ -38,33 +38,48 @@ def test_the_hull_is_concave_rising_and_above_every_point(points):
     assert (np.diff(prices) > 0).all()
     assert (np.diff(heights) > 0).all()
     assert (np.diff(np.diff(heights) / np.diff(prices)) < 0).all()
-    assert all(quality_at(cost, quality, price) >= height - 1e-12 for price, height in zip(cost, quality, strict=True))
+    assert all(quality_at((prices, heights), price) >= height - 1e-12 for price, height in zip(cost, quality, strict=True))
     assert {*zip(prices, heights, strict=True)} <= {*zip(cost, quality, strict=True)}
+
+
+def test_a_path_goes_through_every_point_good_or_not():
+    prices, heights = path(np.append(COST, 30.0), np.append(QUALITY, 0.3))
+    assert prices.tolist() == [10, 20, 30, 60, 110]
+    assert heights.tolist() == [0.2, 0.1, 0.4, 0.8, 1.0]
+    assert quality_at((prices, heights), 15) == pytest.approx(0.15)
+    assert cost_at((prices, heights), 0.25) == pytest.approx(25)  # the first time it gets there
+    assert cost_at((prices, heights), 0.15) == 10
+
+
+@given(POINTS)
+def test_the_hull_is_never_below_the_path(points):
+    cost, quality = split(points)
+    assert area(hull(cost, quality), 2, 25) >= area(path(cost, quality), 2, 25) - 1e-12
 
 
 @pytest.mark.parametrize(("budget", "expected"), [(5, 0.2), (10, 0.2), (45, 0.65), (110, 1.0), (900, 1.0)])
 def test_quality_is_read_off_the_hull(budget, expected):
-    assert quality_at(COST, QUALITY, budget) == pytest.approx(expected)
+    assert quality_at(hull(COST, QUALITY), budget) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(0.0, 10), (0.2, 10), (0.65, 45), (1.0, 110), (1.01, math.inf)])
 def test_cost_is_read_off_the_hull(wanted, expected):
-    assert cost_at(COST, QUALITY, wanted) == pytest.approx(expected)
+    assert cost_at(hull(COST, QUALITY), wanted) == pytest.approx(expected)
 
 
 def test_areas_by_hand():
     """From (0, 0) to (1, 1) and on at 1: a triangle of 1/2 and a square of 1 over a width of 2."""
-    cost, quality = np.array([0.0, 1.0]), np.array([0.0, 1.0])
-    assert area(cost, quality, 0, 2) == pytest.approx(0.75)
-    assert area(cost, quality, 0.5, 1) == pytest.approx(0.75)
-    assert area(cost, quality, 0.5, 0.5) == 0.5
+    line = np.array([0.0, 1.0]), np.array([0.0, 1.0])
+    assert area(line, 0, 2) == pytest.approx(0.75)
+    assert area(line, 0.5, 1) == pytest.approx(0.75)
+    assert area(line, 0.5, 0.5) == 0.5
 
 
 def test_the_area_on_a_log_axis_by_hand():
     """Quality equal to cost: the integral of c d(ln c) from 1 to e is e - 1, over a width of 1; then 1 / e of a constant."""
     line = np.array([1.0, math.e])
-    assert area(line, line, 1, math.e, log=True) == pytest.approx(math.e - 1)
-    assert area(line, np.array([0.25, 0.25]), 1, 1_000, log=True) == pytest.approx(0.25)
+    assert area((line, line), 1, math.e, log=True) == pytest.approx(math.e - 1)
+    assert area((line, np.array([0.25, 0.25])), 1, 1_000, log=True) == pytest.approx(0.25)
 
 
 @given(POINTS, st.booleans())
@@ -72,7 +87,7 @@ def test_the_area_is_the_mean_height(points, log):
     cost, quality = split(points)
     grid = np.geomspace(2, 25, 4_001) if log else np.linspace(2, 25, 4_001)
     heights = np.interp(grid, *hull(cost, quality))
-    assert area(cost, quality, 2, 25, log=log) == pytest.approx((heights[:-1] + heights[1:]).mean() / 2, abs=1e-5)
+    assert area(hull(cost, quality), 2, 25, log=log) == pytest.approx((heights[:-1] + heights[1:]).mean() / 2, abs=1e-5)
 
 
 def test_aiq_starts_at_the_routers_own_cheapest_and_is_flat_to_the_dearest_of_all():
@@ -182,7 +197,7 @@ def test_a_paired_difference_knows_what_two_intervals_do_not():
     a = np.maximum(b, rng.random((1_000, 1)) < 0.05)
 
     def areas(quality):
-        return lambda weight: area(weight @ cost, weight @ quality, 1, 9)
+        return lambda weight: area(hull(weight @ cost, weight @ quality), 1, 9)
 
     alone = bootstrap(areas(a), 1_000, np.random.default_rng(5))
     ahead = bootstrap(lambda weight: areas(a)(weight) - areas(b)(weight), 1_000, np.random.default_rng(5))
