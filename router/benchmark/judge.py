@@ -36,10 +36,22 @@ def constants(board: Board) -> Curve:
 
 def chosen(board: Board, forecast: Array) -> Curve:
     """For each question the arm of the highest forecast less price times the arm's usual cost, at each price."""
-    arms = constants(board)
-    place = (forecast[:, :, None] - PRICES * arms.cost.mean(axis=0)[None, :, None]).argmax(axis=1)
+    arms, place = constants(board), _places(board, forecast)
     rows = np.arange(len(place))[:, None]
     return Curve(arms.quality[rows, place], arms.cost[rows, place])
+
+
+def shuffled(board: Board, forecast: Array) -> Curve:
+    """Each question given another's forecast, in the mean over all ways to do so: every arm as often as it was chosen."""
+    arms, place = constants(board), _places(board, forecast)
+    share = np.stack([(place == arm).mean(axis=0) for arm in range(len(board.items))])
+    return Curve(arms.quality @ share, arms.cost @ share)
+
+
+def _places(board: Board, forecast: Array) -> NDArray[np.int64]:
+    """The arm for each question at each price: (n, prices)."""
+    usual = constants(board).cost.mean(axis=0)
+    return np.asarray((forecast[:, :, None] - PRICES * usual[None, :, None]).argmax(axis=1))
 
 
 def oracle(board: Board) -> Curve:

@@ -18,6 +18,7 @@ from predictors.features import Featurizer, describe_all
 from predictors.training.calibrating import choose
 from predictors.training.newton import sigmoid
 from router.benchmark.board import Board
+from router.benchmark.peers import complexity, installed, pareto_bandit
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -56,6 +57,7 @@ class Prompts:
             "TF-IDF + logistic": self.tfidf,
             "neighbours (RouterBench)": self.neighbours,
             "MLP (RouterBench)": self.perceptron,
+            **{name: {"paretobandit": self.pareto_bandit, "litellm": self.complexity}[name] for name in installed()},
         }
 
     def rheostat(self, learn: Rows, judge: Rows) -> Array:
@@ -109,9 +111,19 @@ class Prompts:
 
     def length(self, learn: Rows, judge: Rows) -> Array:
         """Logistic regression on the logarithm of the prompt's length, and its square."""
-        size = np.log([len(text) + 1 for text in self.board.text])
-        size = (size - size.mean()) / (size.std() + 1e-9)
-        x = np.stack((size, size**2), axis=1)
+        return self._by(np.log([len(text) + 1 for text in self.board.text]), learn, judge)
+
+    def complexity(self, learn: Rows, judge: Rows) -> Array:
+        """Logistic regression on litellm's complexity score, and its square: more than its own four tiers would make of it."""
+        return self._by(complexity(self.board.text), learn, judge)
+
+    def pareto_bandit(self, learn: Rows, judge: Rows) -> Array:
+        """The reward model of paretobandit, over the same vectors."""
+        return pareto_bandit(self.x[learn], self.board.quality[learn], self.x[judge])
+
+    def _by(self, number: Array, learn: Rows, judge: Rows) -> Array:
+        number = (number - number.mean()) / (number.std() + 1e-9)
+        x = np.stack((number, number**2), axis=1)
         return sigmoid(_logits(x[learn], self.board.quality[learn], x[judge], 1.0))
 
     def tfidf(self, learn: Rows, judge: Rows) -> Array:

@@ -8,9 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from router.benchmark.peers import PEERS
 from router.benchmark.run import OURS, SEEN, ZERO
 
-_ORDER = (ZERO, "category only", "prompt length", "TF-IDF + logistic", "neighbours", "shuffled queries", OURS, SEEN, "hindsight oracle")
+_LAST = (OURS, SEEN, "hindsight oracle")  # all others come before them
+_ECE = 0.03
+_FIGURES = {
+    "area": "area",
+    "ahead": "ahead of the static mixture",
+    "area_log": "area, log cost",
+    "aiq": "AIQ",
+    "quality_at_quarter": "quality at a quarter of the cost",
+    "cost_of_best_constant": "cost of the best constant's quality",
+}
 _COLORS = {OURS: "tab:blue", SEEN: "tab:red", "hindsight oracle": "tab:green", "category only": "tab:orange"}
 
 
@@ -18,7 +28,11 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     """Print one table per set and one of the ladders."""
     for name, one in found["sets"].items():
         console.print(_set(name, one))
+        for alpha, told in one.get("promises", {}).items():
+            console.print(_promise(alpha, told), markup=False, highlight=False)
     console.print(_ladders(found["ladders"]))
+    if missing := sorted(PEERS.keys() - found["peers"]):
+        console.print(f"Peers not installed, and so left out: {', '.join(missing)} (`pip install {' '.join(missing)}` brings them)")
 
 
 def write(found: Mapping[str, Any], folder: Path) -> None:
@@ -29,8 +43,14 @@ def write(found: Mapping[str, Any], folder: Path) -> None:
         "# Routing, measured",
         "",
         "Every number is on questions that nothing was learned from; intervals are 95 % bootstrap over questions.",
-        "Areas are under hulls that are read off in hindsight; what shuffled queries are ahead by is how much that flatters a router.",
+        "Areas are under a router's own operating points joined in order of cost, good or not: nothing is picked in hindsight.",
+        "Only AIQ takes the hull, as RouterBench defines it. The static mixture's arms are chosen on the questions learned from.",
         "",
+        *(
+            []
+            if len(found["peers"]) == len(PEERS)
+            else [f"Peers not installed, and so left out: {', '.join(sorted(PEERS.keys() - found['peers']))}.", ""]
+        ),
     ]
     for kind in ("ladders", "sets"):
         for name, one in found[kind].items():
@@ -41,12 +61,50 @@ def write(found: Mapping[str, Any], folder: Path) -> None:
 
 
 def _markdown(one: Mapping[str, Any]) -> list[str]:
-    lines = ["| router | area | ahead of the static mixture | area, log cost | quality at a quarter of the cost |", "| --- | --- | --- | --- | --- |"]
-    for name, row in _routers(one):
-        lines.append(f"| {name} | {_text(row['area'])} | {_text(row['ahead'])} | {_text(row['area_log'])} | {_text(row['quality_at_quarter'])} |")
+    lines = [f"| router | {' | '.join(_FIGURES.values())} |", "| --- |" + " --- |" * len(_FIGURES)]
+    lines += [f"| {name} | {' | '.join(_text(row[figure]) for figure in _FIGURES)} |" for name, row in _routers(one)]
+    lines += ["", *_calibrated(one), *_promised(one), *_called(one)]
     for aim in one.get("aims", ()):
         lines += ["", f"Aim: {aim['what']}: wanted {aim['wanted']:g}, found {_text(aim['found'])}: {'met' if aim['met'] else 'NOT met'}."]
     return lines
+
+
+def _calibrated(one: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for router, arms in one.get("calibration", {}).items():
+        lines += ["", f"{router}: gain AUC {_text(arms['gain']['auc']) if arms['gain']['auc'] else 'not to be had'}.", ""]
+        lines += ["| arm | AUC | Brier | ECE |", "| --- | --- | --- | --- |"]
+        for arm, told in arms.items():
+            if arm != "gain":
+                lines.append(f"| {arm} | {' | '.join(_text(told[name]) if told[name] else '' for name in ('auc', 'brier', 'ece'))} |")
+    if lines:
+        mean = float(_mean(one["calibration"][OURS], "ece") or "nan")
+        lines += ["", f"Aim: mean ECE of {OURS}: wanted at most {_ECE:g}, found {mean:.3f}: {'met' if mean <= _ECE else 'NOT met'}."]
+    if "reliability" in one:
+        ece = one["reliability"]["ece"]
+        lines += ["", f"Aim: ECE of {SEEN}: wanted at most {_ECE:g}, found {ece:.3f}: {'met' if ece <= _ECE else 'NOT met'}."]
+    return lines
+
+
+def _promised(one: Mapping[str, Any]) -> list[str]:
+    return [line for alpha, told in one.get("promises", {}).items() for line in ("", _promise(alpha, told))]
+
+
+def _promise(alpha: str, told: Mapping[str, Any]) -> str:
+    if not told["given"][0]:
+        return f"At most {float(alpha):.0%} of the answers given wrong: nothing could be promised, and nothing was given."
+    rate = f"of {told['given'][0]:.1%} given {_text(told['wrong'])} wrong: {'kept' if told['kept'] else 'NOT kept'}."
+    return f"At most {float(alpha):.0%} of the answers given wrong (conformal): {rate}"
+
+
+def _called(one: Mapping[str, Any]) -> list[str]:
+    """Where there are two arms, as RouteLLM judges routers."""
+    routers = one.get("two arms", {})
+    if not routers:
+        return []
+    names = next(iter(routers.values()))
+    lines = ["", f"| router | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    return lines + [f"| {router} | {' | '.join(_text(told[name]) for name in names)} |" for router, told in routers.items()]
 
 
 def _set(name: str, one: Mapping[str, Any]) -> Table:
@@ -86,7 +144,8 @@ def _ladders(found: Mapping[str, Any]) -> Table:
 
 
 def _routers(one: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(name, one["routers"][name]) for name in _ORDER if name in one["routers"]]
+    others = sorted(one["routers"].keys() - _LAST, key=lambda name: (name != ZERO, name))
+    return [(name, one["routers"][name]) for name in (*others, *_LAST) if name in one["routers"]]
 
 
 def _mean(told: Mapping[str, Any], figure: str) -> str:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from policies import metrics
 from predictors.training.scoring import reliability, score
 from router.benchmark.board import Board, Item, boards
-from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, oracle, two_arms
+from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, oracle, shuffled, two_arms
 from router.benchmark.ladders import LADDERS, Climb, Ladder, climb, naive, votes
+from router.benchmark.peers import installed
 from router.benchmark.prompts import Prompts, Split, forecast
 from router.errors import InvalidQuery
 
@@ -90,7 +91,7 @@ def run(data: Path, test: Path | None = None, done: Callable[[str, int], None] =
             work, name = tasks[task]
             found["ladders" if work is _ladder else "sets"][name] = task.result()
             done(name, len(tasks) - left)
-    return {kind: dict(sorted(rows.items())) for kind, rows in found.items()}
+    return {"peers": list(installed()), **{kind: dict(sorted(rows.items())) for kind, rows in found.items()}}
 
 
 def _both(table: str, tables: Mapping[str, Board], others: Mapping[str, Board], pick: Callable[[Board], Board]) -> tuple[Board, NDArray[np.int64]]:
@@ -138,8 +139,11 @@ def _set(board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     splits, judge = _splits(board, fold)
     forecasts = {name: forecast(one, splits, board.quality.shape)[judge] for name, one in prompts.forecasters().items()}
     seen = board.at(judge)
-    forecasts["shuffled queries"] = np.random.default_rng(0).permutation(forecasts[OURS])
-    curves = {"hindsight oracle": oracle(seen), **{name: chosen(seen, one) for name, one in forecasts.items()}}
+    curves = {
+        "shuffled queries": shuffled(seen, forecasts[OURS]),
+        "hindsight oracle": oracle(seen),
+        **{name: chosen(seen, one) for name, one in forecasts.items()},
+    }
     if board.answered:
         climbed = climb(board, prompts.blend, splits, most=_MOST)
         curves[SEEN] = Curve(climbed.quality[judge], climbed.cost[judge])
@@ -161,10 +165,8 @@ def _held_out(prompts: Prompts, board: Board) -> dict[str, Any]:
     names, place = np.unique(kinds, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     splits, _ = _splits(board, fold)
-    routers = prompts.forecasters()
-    curves = {
-        name: chosen(board, forecast(routers[name], splits, board.quality.shape)) for name in (ZERO, OURS, "prompt length", "TF-IDF + logistic")
-    }
+    routers = {ZERO: prompts.constant, OURS: prompts.blend, "prompt length": prompts.length, "TF-IDF + logistic": prompts.tfidf}
+    curves = {name: chosen(board, forecast(one, splits, board.quality.shape)) for name, one in routers.items()}
     return {name: {"area": one["area"], "ahead": one["ahead"]} for name, one in judged(curves, Scale.of(board), ZERO).items()}
 
 

@@ -65,6 +65,17 @@ def test_one_category_tells_nothing(found):
     assert high < 0.05
 
 
+def test_shuffled_queries_are_never_ahead(found):
+    assert found["sets"]["toy"]["routers"]["shuffled queries"]["ahead"][1] <= 0
+
+
+def test_promises_are_kept_or_nothing_is_promised(found):
+    promises = found["sets"]["toy"]["promises"]
+    assert set(promises) == {"0.05", "0.1"}
+    assert all(told["kept"] for told in promises.values())
+    assert promises["0.1"]["given"][0] > 0.3
+
+
 def test_figures_lie_in_their_intervals(found):
     for figures in found["sets"]["toy"]["routers"].values():
         for value, low, high in (figures["area"], figures["area_log"], figures["quality_at_quarter"]):
@@ -85,6 +96,8 @@ def test_the_page_has_plots_and_all_numbers(found, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text())["sets"]["toy"]["questions"] == COUNT
     page = (tmp_path / "report.md").read_text()
     assert "| Rheostat, two-stage |" in page
+    assert "Aim: ECE of Rheostat, two-stage" in page
+    assert "(conformal)" in page
     assert (tmp_path / "sets-toy.png").stat().st_size > 5_000
     with (tmp_path / "told").open("w") as file:
         show(found, Console(file=file, width=160))
