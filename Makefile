@@ -10,7 +10,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain bench-routing proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain bench-routing bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,7 +58,10 @@ bench-retrain: $(READY) ## Seconds and memory of retraining from logs of 10,000,
 	@$(BIN)/python -m tests.bench.retrain $(ARGS)
 
 bench-routing: $(READY) ## Routing on real outcomes of real models beside every control; DATA=folder of tables, ARGS="--test folder" judges on another
-	@$(BIN)/rheostat benchmark --data $(DATA) --to benchmark-report $(ARGS)
+	@$(BIN)/rheostat benchmark $(if $(wildcard $(DATA)),--data $(DATA)) --to benchmark-report $(ARGS)
+
+bench-table: $(READY) ## Have the bundled reasoners answer the questions of their own set of the benchmark (minutes)
+	@$(BIN)/python -m router.benchmark.reasoners $(ARGS)
 
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh

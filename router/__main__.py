@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from router.errors import RouterError
+from router.errors import InvalidQuery, RouterError
 from router.settings import ServerSettings, Settings
 
 app = typer.Typer(
@@ -84,7 +84,7 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
 
 
 @app.command()
-def retrain(
+def retrain(  # noqa: PLR0917 - the options of the command
     log: Annotated[
         str | None, typer.Option("--from", help="Folder, file or glob of Parquet to learn from; the data folder's journal, if not given.")
     ] = None,
@@ -94,6 +94,7 @@ def retrain(
     plan: Annotated[
         list[str] | None, typer.Option(help="Learn about this plan; may be repeated. The configured ones, or all in the log of --from, if not given.")
     ] = None,
+    features: Annotated[str, typer.Option(help="Learn from decisions with features of this version, a second encoder's, say; else the newest.")] = "",
     seed: Annotated[int, typer.Option(help="The same log and seed give the same bytes.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +107,7 @@ def retrain(
     into = artifact or settings.predictor_directory
     with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(settings.data / "journal") as files:
         plans = tuple(plan or (plans_bought(files) if log else settings.plans))
-        report = run(files, plans, into, seed=seed, progress=not as_json)
+        report = run(files, plans, into, seed=seed, version=features, progress=not as_json)
     if as_json:
         print(json.dumps(report.facts, indent=2))
         return
@@ -150,7 +151,10 @@ def import_(  # noqa: PLR0917 - the options of the command
 
 @app.command()
 def benchmark(
-    data: Annotated[Path, typer.Option(help="Folder of tables, one row per question, arm and sample.", exists=True, file_okay=False)],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of tables, one row per question, arm and sample; without it, only the bundled one.", exists=True, file_okay=False),
+    ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Judge on these questions, having learned from --data only.", exists=True, file_okay=False)
     ] = None,
@@ -162,6 +166,8 @@ def benchmark(
     from router.benchmark.run import run as measure  # noqa: PLC0415
 
     with _explained():
+        if test and not data:
+            raise InvalidQuery("--test judges what was learned from --data: give that too")
         found = measure(data, test, lambda name, left: err.print(f"{name}: done, {left} to go", style="dim", highlight=False))
     if to:
         write(found, to)

@@ -125,8 +125,10 @@ def plans_bought(files: Sequence[Path]) -> tuple[str, ...]:
         return tuple(name for (name,) in found.fetchall() if name)
 
 
-def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
+def sample(files: Sequence[Path], into: Path, *, most: int = MOST, version: str = "") -> Survey:
     """Write the rows to learn from as one Parquet file: decisions together, rewards before stages, each id once, the first that the log has.
+
+    They are decisions with features of this `version`, or else of the newest.
 
     What is kept of a log that has more than `most` rewarded decisions is decided by a digest of the decision's id, so it is the same every time.
     """
@@ -138,7 +140,7 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST) -> Survey:
         given = {name: f'"{name}"' if name in there else "NULL" for name in _ALL}
         names = ", ".join(f'coalesce(CAST({given[name]} AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _ALL.items())
         database.execute(f"CREATE TEMP VIEW log AS SELECT {names}, features, filename, file_row_number FROM {union}")
-        survey = _survey(database, most)
+        survey = _survey(database, most, version)
         thinned = ", ".join(f'"{name}"' for name in _ALL if name not in ("schema_version", "feature_version"))
         database.execute(
             f"""COPY (SELECT {thinned}, weight, CASE WHEN kind = 'stage' AND stage = 0 THEN TRY_CAST(features AS FLOAT[]) END AS features
@@ -165,7 +167,7 @@ def read(file: Path) -> Iterator[list[Logged]]:
         yield _decisions(left, width or 0)
 
 
-def _survey(database: duckdb.DuckDBPyConnection, most: int) -> Survey:
+def _survey(database: duckdb.DuckDBPyConnection, most: int, version: str) -> Survey:
     """Count, and choose which decisions to keep: the table `chosen` of decision ids and weights."""
     database.execute(
         """CREATE TEMP TABLE decision AS SELECT decision_id,
@@ -174,8 +176,10 @@ def _survey(database: duckdb.DuckDBPyConnection, most: int) -> Survey:
             bool_or(kind = 'reward' AND isfinite(reward)) IS TRUE AS rewarded, count(DISTINCT id) AS rows, md5_number_lower(decision_id) AS place
         FROM log GROUP BY decision_id"""
     )
-    newest = database.execute('SELECT arg_max(version, "at") FROM decision WHERE length(version) > 0').fetchone()
-    version = newest[0] if newest and newest[0] else ""
+    newest = database.execute('SELECT arg_max(version, "at"), list(DISTINCT version) FROM decision WHERE length(version) > 0').fetchone() or ("", [])
+    if version and version not in (newest[1] or []):
+        raise InvalidQuery(f"the log has no decision with features {version}; it has {', '.join(sorted(newest[1] or [])) or 'none'}")
+    version = version or newest[0] or ""
     counted = database.execute(
         """SELECT coalesce(sum(rows), 0), count(*) FILTER (version = $1), count(*) FILTER (version = $1 AND rewarded),
             count(*) FILTER (version = $1 AND explored), min("at") FILTER (version = $1), max("at") FILTER (version = $1), count(*) FROM decision""",

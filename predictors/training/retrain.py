@@ -94,10 +94,18 @@ class Work:
 
 
 def retrain(
-    source: Path | Sequence[Path], plans: Sequence[str], directory: Path, *, seed: int = 0, most: int = MOST, progress: bool = False
+    source: Path | Sequence[Path],
+    plans: Sequence[str],
+    directory: Path,
+    *,
+    seed: int = 0,
+    most: int = MOST,
+    version: str = "",
+    progress: bool = False,
 ) -> Report:
     """Fit every head to the log in `source` (folders, files or globs of Parquet) and write the artifact and its card into `directory`.
 
+    Learned from are decisions with features of this `version`, or else of the newest: a second encoder's have one of their own.
     The same log, plans and seed give the same bytes. A run that was cut off is gone on with. InvalidQuery where there is nothing to learn from,
     Overloaded while another run writes to the same folder; what was in the folder is then as it was.
     """
@@ -109,9 +117,9 @@ def retrain(
         raise InvalidQuery("no plans to learn about are configured")
     # These problems are so small that threads only wait for one another: eight times slower on two busy cores.
     with _alone(directory), tqdm(total=len(_STAGES), unit="stage", disable=not progress) as bar, threadpool_limits(limits=1):
-        work = Work(directory, _key(files, plans, seed, most), bar)
+        work = Work(directory, _key(files, plans, seed, most, version), bar)
         try:
-            report = _retrain(files, tuple(plans), directory, work, seed=seed, most=most, progress=progress)
+            report = _retrain(files, tuple(plans), directory, work, seed=seed, most=most, version=version, progress=progress)
         except InvalidQuery:  # it would be refused again
             shutil.rmtree(work.folder)
             raise
@@ -119,9 +127,11 @@ def retrain(
     return report
 
 
-def _retrain(files: Sequence[Path], plans: tuple[str, ...], directory: Path, work: Work, *, seed: int, most: int, progress: bool) -> Report:
+def _retrain(
+    files: Sequence[Path], plans: tuple[str, ...], directory: Path, work: Work, *, seed: int, most: int, version: str, progress: bool
+) -> Report:
     file = work.folder / "sample.parquet"
-    survey = Survey(**work.stage("reading", lambda: ({}, asdict(sample(files, file, most=most))))[1])
+    survey = Survey(**work.stage("reading", lambda: ({}, asdict(sample(files, file, most=most, version=version))))[1])
     decisions = _decisions(file, survey, progress)
     noise = _noise(work, decisions)
     log = Log.of(decisions, noise, vector_columns(survey.feature_version, len(decisions[0].features)))
@@ -242,9 +252,9 @@ def _arrays_of(found: States) -> Arrays:
     return {name: getattr(found, name) for name in States.__dataclass_fields__}
 
 
-def _key(files: Sequence[Path], plans: Sequence[str], seed: int, most: int) -> str:
+def _key(files: Sequence[Path], plans: Sequence[str], seed: int, most: int, version: str) -> str:
     """A digest of everything that the result depends on."""
-    digest = hashlib.blake2b(json.dumps([plans, seed, most, names(plans), SOURCES]).encode(), digest_size=8)
+    digest = hashlib.blake2b(json.dumps([plans, seed, most, version, names(plans), SOURCES]).encode(), digest_size=8)
     for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from policies import metrics
 from predictors.training.scoring import reliability, score
-from router.benchmark.board import Board, Item, boards
+from router.benchmark.board import Board, Item, boards, load
 from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, oracle, shuffled, two_arms
 from router.benchmark.ladders import LADDERS, Climb, Ladder, climb, naive, votes
 from router.benchmark.peers import installed
@@ -51,7 +51,9 @@ class Menu:
     joined: str = ""
 
 
+BUNDLED = Path(__file__).parent / "reasoners.parquet"
 MENUS = {
+    "bundled reasoners": Menu("reasoners", (*_one("nano", "small"), ("small", 1), ("small", 2), *_one("large"))),
     "gsm8k_cobbe": Menu("gsm8k_cobbe", _OPENAI),
     "routellm, GSM8K": Menu("routellm", _ROUTELLM, "gsm8k"),
     "routellm, MMLU": Menu("routellm", _ROUTELLM, "mmlu"),
@@ -69,12 +71,15 @@ MENUS = {
 }  # fmt: skip
 
 
-def run(data: Path, test: Path | None = None, done: Callable[[str, int], None] = lambda name, left: None) -> dict[str, Any]:
+def run(data: Path | None = None, test: Path | None = None, done: Callable[[str, int], None] = lambda name, left: None) -> dict[str, Any]:
     """The results of every set and ladder that the folder has tables for; `done` is told each job's name and how many are left.
 
-    With `test`, everything is learned from `data` and judged on the questions of `test`; otherwise in five folds of questions.
+    With `test`, everything is learned from `data` and judged on the questions of `test`; otherwise in five folds of questions, and the table of the
+    bundled reasoners' own answers is always there.
     """
-    tables, others = boards(data), boards(test) if test else {}
+    tables, others = boards(data) if data else {}, boards(test) if test else {}
+    if not others:
+        tables = {**tables, BUNDLED.stem: load(BUNDLED)}
     menus = {name: menu for name, menu in MENUS.items() if menu.table in tables and (not menu.joined or menu.joined in tables)}
     menus |= {name: Menu(name, _efficient(board)) for name, board in tables.items() if name not in {menu.table for menu in MENUS.values()}}
     jobs: list[tuple[Callable[..., dict[str, Any]], str, tuple[Any, ...]]] = []

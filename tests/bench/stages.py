@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from predictors.heads.neighbours import Neighbours
 from router.exam import draw
 from router.pipeline import Pipeline
 from router.ports import Spent
@@ -63,6 +64,36 @@ async def per_sample(batch: int, samples: int = 64) -> float:
     return await awaited(run, [query] * 40) / samples
 
 
+def near(rows: int, width: int = 64, plans: int = 10) -> float:
+    """Median microseconds of looking up the neighbours of one query among so many logged ones, spread evenly over their cells."""
+    rng, cells = np.random.default_rng(0), max(1, round(rows**0.5))
+    stored = rng.normal(size=(rows, width)).astype(np.float32)
+    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+    outcomes = (rng.random((rows, plans)) < 0.1).astype(np.float32)
+    head = Neighbours(
+        rows=stored,
+        right=outcomes,
+        wrong=outcomes,
+        centres=stored[:cells],
+        starts=np.linspace(0, rows, cells + 1).astype(np.intp),
+        probes=np.array(4),
+        sharpness=np.array(10.0),
+        base=np.full(plans, 0.5),
+        held=np.array(5.0),
+        columns=np.arange(width),
+        mean=np.zeros(width),
+        scale=np.ones(width),
+        weights=np.zeros((plans, width)),
+        slope=np.ones(plans),
+    )
+    taken = []
+    for query in rng.normal(size=(200, 1, width)):
+        started = time.perf_counter()
+        head.logits(query)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken) * 1e6
+
+
 async def stages(pipeline: Pipeline) -> dict[str, float]:
     """What encoding, predicting, deciding, holding and settling money, and logging take."""
     parts, predictor = pipeline._parts, pipeline.predictor
@@ -78,6 +109,12 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     found["predict"] = timed(lambda query: predictor.predict(features[query.id], evidence, plans), queries)
     seen = {query.id: predictor.predict(features[query.id], evidence, plans) for query in queries}
     found["decide"] = timed(lambda query: policy.decide(seen[query.id], evidence, plans, knobs, rng), queries)
+    for count in (1, 3):
+        found[f"predict, {count} of {len(plans)} plans"] = timed(
+            lambda query, few=plans[:count]: predictor.predict(features[query.id], evidence, few), queries
+        )
+    for rows in (10_000, 100_000, 1_000_000):
+        found[f"neighbours among {rows:,} queries"] = near(rows)
     found["encode + predict + decide"] = found["encode"] + found["predict"] + found["decide"]
 
     async def hold(query: Query) -> None:

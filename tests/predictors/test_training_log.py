@@ -103,6 +103,17 @@ def test_decisions_with_fewer_features_than_most_are_left_out(rows, tmp_path):
     assert survey.sampled - len(found) == 1
 
 
+def test_another_version_of_features_is_learned_from_where_it_is_asked_for(rows, tmp_path):
+    early = {row.decision_id for row in rows[: len(rows) // 2]}
+    older = [replace(row, feature_version="old", at=row.at - 9) if row.decision_id in early and row.features else row for row in rows]
+    file = written(older, tmp_path)
+    assert decisions(file, tmp_path)[0].feature_version == VERSION
+    survey, found = decisions(file, tmp_path, version="old")
+    assert (survey.feature_version, survey.decisions, {one.id for one in found}) == ("old", len(early), early)
+    with pytest.raises(InvalidQuery, match=f"no decision with features new; it has old, {VERSION}"):
+        decisions(file, tmp_path, version="new")
+
+
 def test_a_folder_a_file_or_a_glob(rows, tmp_path):
     one = written(rows, tmp_path / "log" / "date=2026-01-01")
     other = written(rows, tmp_path / "log" / "date=2026-01-02")
