@@ -27,7 +27,7 @@ FEW = 2_000  # questions under which the simplest model and the fewest columns d
 _DOUBT = 5.0  # questions that the overall mean counts as in each category
 _NEAREST = 30
 _INNER = 4
-_CALIBRATING = 3
+_CALIBRATING = 2
 
 Forecaster = Callable[[Rows, Rows], Array]  # learned from, judged: forecasts (judged, arms)
 
@@ -51,7 +51,6 @@ class Prompts:
         """By name."""
         return {
             "Rheostat, prompt only": self.rheostat,
-            "static mixture": self.constant,
             "category only": self.category,
             "prompt length": self.length,
             "TF-IDF + logistic": self.tfidf,
@@ -74,10 +73,6 @@ class Prompts:
             calibration, _ = choose(odds(held_out[:, arm]), quality, group=self.board.group[place])
             found[:, arm] = calibration.apply(found[:, arm])
         return sigmoid(found)
-
-    def constant(self, learn: Rows, judge: Rows) -> Array:
-        """Every question the same: what a router makes of this is a static mixture, its arms chosen on the questions learned from."""
-        return np.repeat(self.board.quality[learn].mean(axis=0, keepdims=True), int(judge.sum()), axis=0)
 
     def blend(self, learn: Rows, judge: Rows) -> Array:
         """The mean, in log-odds, of a stack over probe and words and of what kind of question this seems to be."""

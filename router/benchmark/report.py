@@ -44,7 +44,7 @@ def write(found: Mapping[str, Any], folder: Path) -> None:
         "",
         "Every number is on questions that nothing was learned from; intervals are 95 % bootstrap over questions.",
         "Areas are under a router's own operating points joined in order of cost, good or not: nothing is picked in hindsight.",
-        "Only AIQ takes the hull, as RouterBench defines it. The static mixture's arms are chosen on the questions learned from.",
+        "Only AIQ takes the hull, as RouterBench defines it. The static mixture alone has hindsight: its arms are the best on the questions judged.",
         "",
         *(
             []

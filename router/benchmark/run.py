@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from policies import metrics
 from predictors.training.scoring import reliability, score
 from router.benchmark.board import Board, Item, boards, load
-from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, oracle, shuffled, two_arms
+from router.benchmark.judge import Curve, Scale, calibration, chosen, constants, judged, kept, mixture, oracle, shuffled, two_arms
 from router.benchmark.ladders import LADDERS, Climb, Ladder, climb, naive, votes
 from router.benchmark.peers import installed
 from router.benchmark.prompts import Prompts, Split, forecast
@@ -145,6 +145,7 @@ def _set(board: Board, fold: NDArray[np.int64]) -> dict[str, Any]:
     forecasts = {name: forecast(one, splits, board.quality.shape)[judge] for name, one in prompts.forecasters().items()}
     seen = board.at(judge)
     curves = {
+        ZERO: mixture(seen),
         "shuffled queries": shuffled(seen, forecasts[OURS]),
         "hindsight oracle": oracle(seen),
         **{name: chosen(seen, one) for name, one in forecasts.items()},
@@ -170,8 +171,8 @@ def _held_out(prompts: Prompts, board: Board) -> dict[str, Any]:
     names, place = np.unique(kinds, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     splits, _ = _splits(board, fold)
-    routers = {ZERO: prompts.constant, OURS: prompts.blend, "prompt length": prompts.length, "TF-IDF + logistic": prompts.tfidf}
-    curves = {name: chosen(board, forecast(one, splits, board.quality.shape)) for name, one in routers.items()}
+    routers = {OURS: prompts.blend, "prompt length": prompts.length, "TF-IDF + logistic": prompts.tfidf}
+    curves = {ZERO: mixture(board)} | {name: chosen(board, forecast(one, splits, board.quality.shape)) for name, one in routers.items()}
     return {name: {"area": one["area"], "ahead": one["ahead"]} for name, one in judged(curves, Scale.of(board), ZERO).items()}
 
 
@@ -181,7 +182,7 @@ def _ladder(name: str, ladder: Ladder, board: Board, fold: NDArray[np.int64]) ->
     climbed = climb(board, prompts.blend, splits, most=ladder.most, checked=ladder.checked)
     seen = board.at(judge)
     curves = {
-        ZERO: chosen(seen, forecast(prompts.constant, splits, board.quality.shape)[judge]),
+        ZERO: mixture(seen),
         SEEN: Curve(climbed.quality[judge], climbed.cost[judge]),
     }
     result = _told(seen, curves, judged(curves, Scale.of(seen), ZERO))
