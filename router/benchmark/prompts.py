@@ -27,7 +27,7 @@ FEW = 2_000  # questions under which the simplest model and the fewest columns d
 _DOUBT = 5.0  # questions that the overall mean counts as in each category
 _NEAREST = 30
 _INNER = 4
-_CALIBRATING = 2
+_CALIBRATING = 3
 
 Forecaster = Callable[[Rows, Rows], Array]  # learned from, judged: forecasts (judged, arms)
 
