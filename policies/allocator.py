@@ -38,32 +38,34 @@ class Allocator:
     def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
         """The highest-valued choice, or a recorded exploration."""
         end, worth = ending(prediction, evidence, knobs)
-        scores = {end: worth}
         bought = {outcome.plan for outcome in evidence.outcomes}
-        fresh = [index for index, plan in enumerate(plans) if plan.id not in bought]
-        if fresh:
-            success = np.array([prediction.forecasts[index].success for index in fresh])
-            cost = np.array([prediction.forecasts[index].cost for index in fresh])
-            value = knobs.value * success - cost
-            if self.look_ahead and prediction.onward is not None and evidence.stage + 1 < knobs.max_stages:
-                value = value + onward_value(prediction.onward, fresh, success, cost, knobs.value)
-            scores.update({plans[index].id: float(one) for index, one in zip(fresh, value, strict=True)})
-        preferred = max((plans[index].id for index in fresh), key=scores.__getitem__, default=end)
-        if evidence.answered and scores[preferred] <= knobs.value * prediction.in_hand:  # what is in hand, withheld or not, is worth as much
+        fresh = [plan.id not in bought for plan in plans]
+        success = np.array([forecast.success for forecast in prediction.forecasts])
+        cost = np.array([forecast.cost if new else np.inf for forecast, new in zip(prediction.forecasts, fresh, strict=True)])
+        value = knobs.value * success - cost
+        if self.look_ahead and prediction.onward is not None and evidence.stage + 1 < knobs.max_stages:
+            value += onward_value(prediction.onward, success, cost, knobs.value)
+        buying = {plan.id: one for plan, one, new in zip(plans, value.tolist(), fresh, strict=True) if new}
+        preferred = max(buying, key=buying.__getitem__, default=end)
+        if (
+            evidence.answered and buying.get(preferred, worth) <= knobs.value * prediction.in_hand
+        ):  # what is in hand, withheld or not, is worth as much
             preferred = end
+        scores = {end: worth, **buying}
         return choose(scores, preferred, knobs, rng, policy=self.version, reason=_reason(prediction, scores, preferred))
 
 
-def onward_value(onward: Onward, fresh: Sequence[int], success: Array, cost: Array, worth: float) -> Array:
-    """The look-ahead term of every plan in `fresh`, shape (plans,), micro-dollars, never negative."""
-    right = np.minimum(np.maximum(success, 1e-6), 1 - 1e-6)
-    odds = np.log(right / (1 - right))
-    doubt = 1 / (1 + np.exp(odds[:, None, None] + onward.ratios[fresh]))  # 1 - belief afterwards: (plans, wrong/right, quantiles)
-    rescue = onward.rescue[fresh][:, fresh]
-    np.fill_diagonal(rescue, 0.0)  # the same plan is not bought twice
-    net = doubt[..., None] * (worth * rescue)[:, None, None] - cost
-    gain = np.maximum.reduce(net, axis=-1, initial=0.0)
-    wrong, hit = np.add.reduce(gain, axis=-1).T / gain.shape[-1]
+def onward_value(onward: Onward, success: Array, cost: Array, worth: float) -> Array:
+    """The look-ahead term of every plan, shape (plans,), micro-dollars, never negative; what costs infinity is not to be had."""
+    plans, _, quantiles = onward.ratios.shape
+    right = np.minimum(success, 1 - 1e-6)
+    odds = right / (1 - right)
+    doubt = 1 / (1 + odds[:, None] * np.exp(onward.ratios.reshape(plans, -1)))  # 1 - belief afterwards: (plans, wrong/right x quantiles)
+    rescue = np.multiply(onward.rescue.T, worth, order="C")
+    rescue.reshape(-1)[:: plans + 1] = 0.0  # the same plan is not bought twice
+    net = rescue[:, :, None] * doubt - cost[:, None, None]  # (what is bought then, what now, ...): a maximum over the first axis is quick
+    gain = np.maximum.reduce(net, axis=0, initial=0.0)
+    wrong, hit = (np.add.reduce(gain.reshape(plans, 2, quantiles), axis=2) / quantiles).T
     out: Array = wrong + success * (hit - wrong)
     return out
 

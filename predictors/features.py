@@ -5,8 +5,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from math import log1p
-from operator import itemgetter
 
 import numpy as np
 
@@ -15,11 +13,14 @@ from router.types import Features, Message, Query, Vector
 
 _NUMBER = re.compile(r"\d+")
 _BRACKET = re.compile(r"[()]")
-_LEXICAL = (
-    "bias", "characters", "words", "sentences", "numbers", "digits", "longest_number", "largest_number", "plus", "minus", "times", "divided",
-    "power", "equals", "less", "greater", "percent", "dollars", "latex", "brackets", "depth", "commas", "question_mark", "capitals", "unique_words",
-    "choices", "code", "turns", "system", "system_characters", "all_characters",
-)  # fmt: skip
+# fmt: off
+_LEXICAL = {
+    "bias": 0, "characters": 5, "words": 4, "sentences": 2, "numbers": 2, "digits": 3, "longest_number": 1, "largest_number": 5, "plus": 1,
+    "minus": 1, "times": 1, "divided": 1, "power": 1, "equals": 1, "less": 1, "greater": 1, "percent": 1, "dollars": 1, "latex": 2, "brackets": 1,
+    "depth": 1, "commas": 2, "question_mark": 0, "capitals": 3, "unique_words": 0, "choices": 1, "code": 0, "turns": 1, "system": 0,
+    "system_characters": 5, "all_characters": 5,
+}  # of a count, what its logarithm is divided by, so that columns are of one size; else 0
+# fmt: on
 _ASKS = {
     "what": ("what ", "what's"),
     "how_many": ("how many", "how much"),
@@ -37,6 +38,8 @@ _SCRIPTS = ("ascii", "latin", "cyrillic", "arabic", "east_asian")
 _EDGES = np.array([0x80, 0x250, 0x400, 0x530, 0x600, 0x700, 0x1E00, 0x1F00, 0x3040, 0xD7B0, 0xF900, 0xFB00, 0xFB50, 0xFE00, 0x20000, 0x40000])
 _SCRIPT_OF = np.array([0, 1, 5, 2, 5, 3, 5, 1, 5, 4, 5, 4, 5, 3, 5, 4, 5])  # between the edges; 5 is any other
 _ASCII = (1.0, 0.0, 0.0, 0.0, 0.0)
+_COUNTED = np.array([*(unit > 0 for unit in _LEXICAL.values()), *[False] * (len(_ASKS) + len(_SCRIPTS))])
+_UNITS = np.array([*(unit or 1 for unit in _LEXICAL.values()), *[1] * (len(_ASKS) + len(_SCRIPTS))], np.float32)
 _VERSION = "lexical-2"
 
 
@@ -47,25 +50,22 @@ class Featurizer:
     encoder: Encoder
     second: Encoder | None = None
     names: tuple[str, ...] = field(init=False, repr=False)
+    version: str = field(init=False, repr=False)  # changes when the same query may give other numbers
+    _encoders: tuple[Encoder, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        width = sum(encoder.dim for encoder in self._encoders)
+        encoders = (self.encoder, self.second) if self.second else (self.encoder,)
+        object.__setattr__(self, "_encoders", encoders)
+        object.__setattr__(self, "version", "+".join((_VERSION, *(encoder.version for encoder in encoders))))
+        width = sum(encoder.dim for encoder in encoders)
         lexical_names = (*_LEXICAL, *(f"asks_{form}" for form in _ASKS), *_SCRIPTS)
         object.__setattr__(self, "names", (*lexical_names, *(f"probe_{index}" for index in range(width))))
 
-    @property
-    def version(self) -> str:
-        """Changes when the same query may give other numbers."""
-        return "+".join((_VERSION, *(encoder.version for encoder in self._encoders)))
-
-    @property
-    def _encoders(self) -> tuple[Encoder, ...]:
-        return (self.encoder, self.second) if self.second else (self.encoder,)
-
     async def describe(self, query: Query) -> Features:
         """Features of a query; an encoder that is not quick works in a thread."""
-        rows = [await _vector(encoder, query.text) for encoder in self._encoders]
-        return Features(vector=np.concatenate((lexical(query), *rows)), names=self.names, version=self.version)
+        text = query.text
+        rows = [encoder.encode([text]) if encoder.quick else await asyncio.to_thread(encoder.encode, [text]) for encoder in self._encoders]
+        return Features(vector=np.concatenate((lexical(query, text), *(row[0] for row in rows))), names=self.names, version=self.version)
 
 
 def vector_columns(version: str, width: int) -> tuple[int, int]:
@@ -86,55 +86,53 @@ def describe_all(describer: Describer, texts: Sequence[str]) -> list[Features]:
     return asyncio.run(described())
 
 
-async def _vector(encoder: Encoder, text: str) -> Vector:
-    row: Vector
-    (row,) = encoder.encode([text]) if encoder.quick else await asyncio.to_thread(encoder.encode, [text])
-    return row
-
-
-def lexical(query: Query) -> Vector:
-    """The cheap features, roughly in [0, 1] or a small multiple of it; names in `Featurizer.names`."""
-    text = query.text[:20_000]
-    words = text.split()
+def lexical(query: Query, text: str) -> Vector:
+    """The cheap features of a query whose text this is, roughly in [0, 1] or a small multiple of it; names in `Featurizer.names`."""
+    text = text[:20_000]
+    words, count = text.split(), text.count
     numbers = _NUMBER.findall(text)
+    digits = [*map(len, numbers)]
     system = [len(message.content) for message in query.messages if message.role == "system"]
     lower = text.lower()
-    values = (
+    values = [
         1.0,
-        log1p(len(text)) / 5,
-        log1p(len(words)) / 4,
-        log1p(text.count(". ") + text.count("\n")) / 2,
-        log1p(len(numbers)) / 2,
-        log1p(sum(map(len, numbers))) / 3,
-        log1p(max(map(len, numbers), default=0)),
-        log1p(float(max([int(number[:15]) for number in numbers], default=0))) / 5,
-        log1p(text.count("+")),
-        log1p(text.count(" - ")),
-        log1p(text.count("*") + text.count("\u00d7")),
-        log1p(text.count("/") + text.count("\u00f7")),
-        log1p(text.count("^")),
-        log1p(text.count("=")),
-        log1p(text.count("<") + text.count("\u2264")),
-        log1p(text.count(">") + text.count("\u2265")),
-        log1p(text.count("%")),
-        log1p(text.count("$")),
-        log1p(text.count("\\")) / 2,
-        log1p(text.count("(")),
-        log1p(_depth(text)),
-        log1p(text.count(",")) / 2,
-        float("?" in text),
-        log1p(sum(map(str.isupper, map(itemgetter(0), words)))) / 3,
+        len(text),
+        len(words),
+        count(". ") + count("\n"),
+        len(numbers),
+        sum(digits),
+        max(digits) if digits else 0,
+        max([int(number[:15]) for number in numbers]) if numbers else 0,
+        count("+"),
+        count(" - "),
+        count("*") + count("\u00d7"),
+        count("/") + count("\u00f7"),
+        count("^"),
+        count("="),
+        count("<") + count("\u2264"),
+        count(">") + count("\u2265"),
+        count("%"),
+        count("$"),
+        count("\\"),
+        count("("),
+        _depth(text),
+        count(","),
+        "?" in text,
+        sum([word[0].isupper() for word in words]),
         len(set(words)) / max(1, len(words)),
-        log1p(_choices(text)),
-        float("```" in text or "def " in text),
-        log1p(len(query.messages[1:])),
-        float(bool(system)),
-        log1p(sum(system)) / 5,
-        log1p(sum([len(message.content) for message in query.messages])) / 5,
-        *[float(one in lower or other in lower) for one, other in _ASKS.values()],
-        *(_ASCII if text.isascii() else _scripts(text)),
-    )
-    return np.array(values, np.float32)
+        _choices(text),
+        "```" in text or "def " in text,
+        len(query.messages[1:]),
+        bool(system),
+        sum(system),
+        sum([len(message.content) for message in query.messages]),
+    ]
+    values += [one in lower or other in lower for one, other in _ASKS.values()]
+    values += _ASCII if text.isascii() else _scripts(text)
+    out = np.array(values, np.float32)
+    np.log1p(out, out=out, where=_COUNTED)
+    out /= _UNITS
+    return out
 
 
 def _choices(text: str) -> int:

@@ -1,8 +1,9 @@
 """What was learned from the log, at work: P(right) of the answer in hand and of every plan that could be bought."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ from predictors.artifact import Artifact, load
 from predictors.curves import RULES, Growth, saturation
 from predictors.evidence import of_outcome, summarise
 from predictors.guarantee import threshold
-from predictors.heads import Calibrated
+from predictors.heads import Calibrated, beside
+from predictors.offer import Offer, alike, samples
 from router.errors import BadArtifact
-from router.types import Answer, Budget, Curve, Evidence, Features, Forecast, Onward, Outcome, Plan, Prediction, Vector
+from router.types import Answer, Curve, Evidence, Features, Forecast, Onward, Outcome, Plan, Prediction, Vector
 
 BUNDLED = Path(__file__).parent / "bundled"
 KIND = "learned-2"  # the number changes with the columns of evidence
 HEADS = ("start", "belief", "rescue")
 USUAL = 95  # percentile of the training queries' distances beyond which a query is unlike them
 SAMPLING = ("samples", "concentration", "alternatives", "auc")  # arrays with a number for each plan, 0 where it is not known
+_MOST_OFFERS = 256  # different sequences of plans that are kept ready
 _SIDES = np.array([[0.0], [-1.645], [1.645]])  # standard deviations: the middle and the ends of a 90 % interval
 
 Array = NDArray[np.float64]
-Places = NDArray[np.int_]
 
 
 def head_of(artifact: Artifact, name: str) -> Calibrated:
@@ -56,17 +58,25 @@ class Learned:
     _rescue: Calibrated = field(init=False, repr=False)
     _per_cost: Array = field(init=False, repr=False)  # (5, plans): see `_spent`
     _growth: dict[str, Growth | None] = field(init=False, repr=False)  # of each plan, once it was asked for
+    _offers: dict[tuple[int, ...], Offer] = field(init=False, repr=False)
+    _after: Callable[[Array], Array] = field(init=False, repr=False)  # features to the log-odds of `Onward.rescue`, (plans, plans)
+    _middle: Vector = field(init=False, repr=False)  # of the training queries, along the axes of novelty
+    _distances: tuple[float, ...] = field(init=False, repr=False)  # quantiles of the training queries'
 
     def __post_init__(self) -> None:
         artifact = load(Path(self.path), kind=KIND)
         object.__setattr__(self, "_artifact", artifact)
         object.__setattr__(self, "_growth", {})
+        object.__setattr__(self, "_offers", {})
         object.__setattr__(self, "_index", {plan: index for index, plan in enumerate(artifact.plans)})
         for name in HEADS:
             object.__setattr__(self, f"_{name}", head_of(artifact, name))
         tokens, seconds = artifact.arrays["tokens_per_cost"], artifact.arrays["seconds_per_cost"]
         high = tokens * artifact.arrays["tokens_quantiles"][:, 1], seconds * artifact.arrays["seconds_quantiles"][:, 1]
         object.__setattr__(self, "_per_cost", np.stack((tokens, np.ones(len(tokens)), seconds, *high)))
+        object.__setattr__(self, "_after", self._rescue.beside(artifact.arrays["wrong"]))
+        object.__setattr__(self, "_middle", (artifact.arrays["novelty_mean"] @ artifact.arrays["novelty_axes"]).astype(np.float32))
+        object.__setattr__(self, "_distances", tuple(artifact.arrays["novelty_quantiles"].tolist()))
 
     @property
     def version(self) -> str:
@@ -94,22 +104,22 @@ class Learned:
         """One forecast per plan, in about a tenth of a millisecond."""
         if features.version != self.feature_version:
             raise BadArtifact(f"fitted on features {self.feature_version}, given {features.version}: run `rheostat retrain`")
+        offer, vector = self._offer(plans), features.vector.astype(np.float64)
         found = self._believed(features, evidence)
         in_hand = found[1] if found else 0.0
         novelty, widening = self._novelty(features.vector)
-        known = np.array([self._index[plan.id] for plan in plans if plan.id in self._index], int)
-        logits, spread = self._rescues(features.vector, evidence, found[2] if found else None)
-        chances = in_hand + (1 - in_hand) * _sigmoid((logits + _SIDES * (spread * widening)).take(known, axis=1))
-        columns = np.concatenate((chances, self._spent(features.vector, known)))
-        rows = dict(zip([plan.id for plan in plans if plan.id in self._index], columns.T.tolist(), strict=True))
-        if len(rows) < len(plans):
-            rows |= self._resized(plans, rows, in_hand)
-        forecasts = [_forecast(plan, rows.get(plan.id), in_hand) for plan in plans]
+        logits, spread = self._rescues(vector, evidence, found[2] if found else None)
+        columns = np.empty((8, len(offer.known)))
+        columns[:3] = in_hand + (1 - in_hand) * _sigmoid((logits + _SIDES * (spread * widening)).take(offer.known, axis=1))
+        columns[3:] = self._spent(vector).take(offer.known, axis=1)
+        rows = list(map(Forecast, offer.ids, *columns.tolist()))
+        if not offer.whole:
+            rows = self._filled(offer.plans, {row.plan: row for row in rows}, in_hand)
         return Prediction(
             in_hand=in_hand,
-            forecasts=tuple(_rising(forecasts, plans)),
+            forecasts=tuple(offer.rising(rows)),
             version=self.version,
-            onward=self._onward(features.vector, plans),
+            onward=self._onward(vector, offer),
             novelty=novelty,
         )
 
@@ -133,19 +143,28 @@ class Learned:
             self._growth[plan.id] = made
         return self._growth[plan.id]
 
-    def _resized(self, plans: Sequence[Plan], rows: Mapping[str, list[float]], in_hand: float) -> dict[str, list[float]]:
-        """Rows for plans we do not know that are, but for the number of samples, one that we do: success along its curve, the rest in proportion."""
-        found = {}
-        for plan in plans:
-            alike = [one for one in plans if one.id in rows and _alike(one, plan) and self._grown(one)]
-            if plan.id in rows or not alike or not _samples(plan):
-                continue
-            near = min(alike, key=lambda one: abs(math.log(_samples(one) / _samples(plan))))
-            growth, times = self._grown(near), _samples(plan) / _samples(near)
-            assert growth is not None
-            chances = [in_hand + (1 - in_hand) * growth.at((one - in_hand) / max(1e-9, 1 - in_hand), _samples(plan)) for one in rows[near.id][:3]]
-            found[plan.id] = [*chances, *(one * times for one in rows[near.id][3:])]
-        return found
+    def _offer(self, plans: Sequence[Plan]) -> Offer:
+        key = tuple(map(id, plans))  # an offer keeps its plans, so that no other plan can come to have one of these
+        if key not in self._offers:
+            if len(self._offers) >= _MOST_OFFERS:
+                self._offers.clear()
+            self._offers[key] = Offer.of(plans, self._index)
+        return self._offers[key]
+
+    def _filled(self, plans: Sequence[Plan], rows: Mapping[str, Forecast], in_hand: float) -> list[Forecast]:
+        """Rows for plans we do not know too, where one is known that is the same but for the number of samples, or else the widest."""
+        return [rows.get(plan.id) or self._resized(plan, plans, rows, in_hand) or _unknown(plan, in_hand) for plan in plans]
+
+    def _resized(self, plan: Plan, plans: Sequence[Plan], rows: Mapping[str, Forecast], in_hand: float) -> Forecast | None:
+        """Success along the curve of the plan most like it, the rest in proportion."""
+        kin = [one for one in plans if one.id in rows and alike(one, plan) and self._grown(one)]
+        if not kin or not samples(plan):
+            return None
+        near = min(kin, key=lambda one: abs(math.log(samples(one) / samples(plan))))
+        growth, times, (_, *row) = self._grown(near), samples(plan) / samples(near), rows[near.id]
+        assert growth is not None
+        chances = [in_hand + (1 - in_hand) * growth.at((one - in_hand) / max(1e-9, 1 - in_hand), samples(plan)) for one in row[:3]]
+        return Forecast(plan.id, *chances, *(one * times for one in row[3:]))
 
     def _arrays(self, name: str) -> Array:
         return self._artifact.arrays[name]
@@ -157,98 +176,41 @@ class Learned:
             return None
         shown = [of_outcome(outcome) for outcome in evidence.outcomes]
         rows = np.stack([summarise(shown, answer, self._artifact.plans) for answer in read])
-        beliefs = _sigmoid(self._belief.logits(_beside(features.vector, rows))[:, 0])
+        beliefs = _sigmoid(self._belief.logits(beside(features.vector, rows))[:, 0])
         place = int(beliefs.argmax())
         return list(read.values())[place], float(beliefs[place]), rows[place]
 
-    def _rescues(self, vector: Vector, evidence: Evidence, row: Vector | None) -> tuple[Array, Array]:
+    def _rescues(self, vector: Array, evidence: Evidence, row: Vector | None) -> tuple[Array, Array]:
         """Log-odds, and their standard deviation, that each plan of ours gets it right where what is in hand is wrong."""
         if not evidence.outcomes:
             return self._start.logits(vector[None])[0], self._start.spread
         row = summarise([of_outcome(outcome) for outcome in evidence.outcomes], "", self._artifact.plans) if row is None else row
-        return self._rescue.logits(_beside(vector, row[None]))[0], self._rescue.spread
+        return self._rescue.logits(beside(vector, row[None]))[0], self._rescue.spread
 
-    def _spent(self, vector: Vector, known: Places) -> Array:
+    def _spent(self, vector: Array) -> Array:
         """Tokens, micro-dollars, seconds, and the tokens and seconds that nine purchases in ten stay under: (5, plans)."""
-        spent: Array = np.exp(np.minimum(np.maximum(self._arrays("cost") @ vector, -20), 20)) * self._per_cost
-        return spent.take(known, axis=1)
+        return np.asarray(np.exp(np.minimum(self._arrays("cost") @ vector, 20)) * self._per_cost)
 
     def _novelty(self, vector: Vector) -> tuple[float, float]:
         """The share of training queries nearer to their middle than this one, and by how much intervals are wider for it."""
-        along = (vector - self._arrays("novelty_mean")).astype(np.float32) @ self._arrays("novelty_axes")
-        distance, quantiles = float(np.sqrt(along @ along)), self._arrays("novelty_quantiles")
-        return float(quantiles.searchsorted(distance)) / len(quantiles), max(1.0, distance / max(float(quantiles[USUAL]), 1e-9))
+        along = vector @ self._arrays("novelty_axes") - self._middle
+        distance = math.sqrt(along @ along)
+        return bisect_left(self._distances, distance) / len(self._distances), max(1.0, distance / max(self._distances[USUAL], 1e-9))
 
-    def _onward(self, vector: Vector, plans: Sequence[Plan]) -> Onward | None:
-        known = [self._index.get(plan.id, -1) for plan in plans]
-        if -1 in known or not known:
+    def _onward(self, vector: Array, offer: Offer) -> Onward | None:
+        if not offer.whole or not offer.ids:
             return None
-        after = self._rescue.logits(_beside(vector, self._arrays("wrong").take(known, axis=0)))
-        return Onward(ratios=self._arrays("ratios").take(known, axis=0), rescue=_sigmoid(after.take(known, axis=1)))
+        after = self._after(vector).take(offer.known, axis=0).take(offer.known, axis=1)
+        return Onward(ratios=self._arrays("ratios").take(offer.known, axis=0), rescue=_sigmoid(after))
 
 
-def _beside(vector: Vector, rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Features, the same for each row, beside rows of evidence (n, e)."""
-    out = np.empty((len(rows), len(vector) + rows.shape[1]), rows.dtype)
-    out[:, : len(vector)], out[:, len(vector) :] = vector, rows
-    return out
-
-
-def _forecast(plan: Plan, row: Sequence[float] | None, in_hand: float) -> Forecast:
-    if row is None:
-        tokens, cost = (plan.budget.tokens or 0) / 2, (plan.budget.cost or 0) / 2
-        return Forecast(plan=plan.id, success=(1 + in_hand) / 2, low=in_hand, high=1.0, tokens=tokens, cost=cost, seconds=1.0, tokens_high=2 * tokens)
-    success, low, high, tokens, cost, seconds, tokens_high, seconds_high = row
-    return Forecast(
-        plan=plan.id,
-        success=success,
-        low=low,
-        high=high,
-        tokens=tokens,
-        cost=cost,
-        seconds=seconds,
-        tokens_high=tokens_high,
-        seconds_high=seconds_high,
-    )
-
-
-def _rising(forecasts: list[Forecast], plans: Sequence[Plan]) -> list[Forecast]:
-    """Forecasts of success that never fall from a plan to the same plan with more to spend."""
-    if len({(plan.pool, plan.strategy) for plan in plans}) == len(plans):
-        return forecasts
-    order = sorted(range(len(plans)), key=lambda place: _size(plans[place]))
-    for later, place in enumerate(order):
-        less = [forecasts[other] for other in order[:later] if _within(plans[other], plans[place])]
-        success, low, high = (max(getattr(one, name) for one in (forecasts[place], *less)) for name in ("success", "low", "high"))
-        forecasts[place] = replace(forecasts[place], success=success, low=low, high=high)
-    return forecasts
-
-
-def _alike(one: Plan, other: Plan) -> bool:
-    """Whether they are one plan but for what it may spend."""
-    return (one.pool, one.strategy, _rest(one), one.helpers) == (other.pool, other.strategy, _rest(other), other.helpers)
-
-
-def _within(less: Plan, more: Plan) -> bool:
-    """Whether they are one plan but for what it may spend, which is more in the second and nowhere less."""
-    return _alike(less, more) and _size(less) != _size(more) and all(one <= other for one, other in zip(_size(less), _size(more), strict=True))
-
-
-def _rest(plan: Plan) -> dict[str, object]:
-    return {name: value for name, value in plan.options.items() if name != "n"}
-
-
-def _size(plan: Plan) -> tuple[float, ...]:
-    ceilings = (getattr(plan.budget, name) for name in Budget.__dataclass_fields__)
-    return (float(_samples(plan)), *(np.inf if one is None else one for one in ceilings))
-
-
-def _samples(plan: Plan) -> int:
-    """How many samples it draws, 0 where its options do not say."""
-    n = plan.options.get("n", 0)
-    return n if isinstance(n, int) else 0
+def _unknown(plan: Plan, in_hand: float) -> Forecast:
+    tokens, cost = (plan.budget.tokens or 0) / 2, (plan.budget.cost or 0) / 2
+    return Forecast(plan=plan.id, success=(1 + in_hand) / 2, low=in_hand, high=1.0, tokens=tokens, cost=cost, seconds=1.0, tokens_high=2 * tokens)
 
 
 def _sigmoid(x: Array) -> Array:
-    out: Array = 1 / (1 + np.exp(-np.minimum(np.maximum(x, -30), 30)))
+    out: Array = np.tanh(x * 0.5)  # which cannot overflow
+    out += 1
+    out *= 0.5
     return out

@@ -5,6 +5,7 @@ rows are reduced by PCA and weighted down by how common they are.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ class Static:
         for index, text in enumerate(texts):
             pieces = self._pieces.encode(text[:LIMIT])
             if pieces:
-                total = self._rows[pieces].sum(axis=0)
-                norm = float(np.sqrt(total @ total))
+                total = np.add.reduce(self._rows.take(pieces, axis=0))
+                norm = math.sqrt(total @ total)
                 out[index] = total / norm if norm else total
         return out

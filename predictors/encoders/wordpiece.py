@@ -42,7 +42,7 @@ class WordPiece:
 
 
 def _fold(text: str) -> str:
-    text = text.translate(_CONTROL).lower()
+    text = (text if text.isprintable() else text.translate(_CONTROL)).lower()
     if text.isascii():
         return text
     return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")

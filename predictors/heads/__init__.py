@@ -1,6 +1,6 @@
 """What was fitted, as plain arrays: columns to log-odds, one model family per file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -18,6 +18,10 @@ class Head(Protocol):
 
     def logits(self, x: NDArray[np.floating[Any]]) -> Array:
         """Log-odds (n, k) before calibration of rows (n, d)."""
+
+    def beside(self, rows: Array) -> Callable[[Array], Array]:
+        """Log-odds of rows that end in these, (n, e), and all begin with the columns (d - e,) it is called with."""
+        return lambda first: self.logits(beside(first, rows))
 
 
 heads: Registry[Head] = Registry("predictors.heads")
@@ -41,3 +45,15 @@ class Calibrated:
     def logits(self, x: NDArray[np.floating[Any]]) -> Array:
         """Calibrated log-odds (n, k) of rows (n, d)."""
         return self.calibrations.apply(self.head.logits(x))
+
+    def beside(self, rows: Array) -> Callable[[Array], Array]:
+        """As `Head.beside`, calibrated."""
+        told = self.head.beside(rows)
+        return lambda first: self.calibrations.apply(told(first))
+
+
+def beside(first: NDArray[np.floating[Any]], rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Columns (c,), the same for each row, before rows (n, e)."""
+    out = np.empty((len(rows), len(first) + rows.shape[1]), rows.dtype)
+    out[:, : len(first)], out[:, len(first) :] = first, rows
+    return out

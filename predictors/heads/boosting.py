@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.heads import heads
+from predictors.heads import Head, heads
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -14,7 +14,7 @@ Places = NDArray[np.intp]
 
 @heads.register("boosting")
 @dataclass(frozen=True, slots=True)
-class Boosting:
+class Boosting(Head):
     """Nodes (m,): a row goes to `left` where its column `feature` is at most `threshold`, else to `right`; a leaf leads to itself and has a `value`.
 
     Trees (t,): each begins at one of `roots`, is at most `depth` () deep, and adds to one of `outputs`. `base` (k,) is what they add to.

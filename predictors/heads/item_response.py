@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.heads import heads
+from predictors.heads import Head, heads
 
 Array = NDArray[np.float64]
 
 
 @heads.register("item_response")
 @dataclass(frozen=True, slots=True)
-class ItemResponse:
+class ItemResponse(Head):
     """Log-odds = discrimination x ease + ability: `direction` (d,) tells the ease, `discrimination` (k,) >= 0 and `ability` (k,) the plan."""
 
     direction: Array

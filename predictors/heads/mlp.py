@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.heads import heads
+from predictors.heads import Head, heads
 
 Array = NDArray[np.float64]
 
 
 @heads.register("mlp")
 @dataclass(frozen=True, slots=True)
-class Mlp:
+class Mlp(Head):
     """`trunk` (h, d) of the columns, what is below zero cut off, then `weights` (k, h) and `bias` (k,)."""
 
     trunk: Array

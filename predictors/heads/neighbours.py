@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.heads import heads
+from predictors.heads import Head, heads
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -15,7 +15,7 @@ Places = NDArray[np.intp]
 
 @heads.register("neighbours")
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class Neighbours(Head):
     """Logged `rows` (m, p), of unit length, sorted by the cell that each is nearest to; cell c holds those from `starts[c]` to `starts[c + 1]`.
 
     `centres` (c, p) are the cells', of which the nearest `probes` () are searched; `right` and `wrong` (m, k) are the weights of outcomes, zero where

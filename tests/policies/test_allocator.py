@@ -88,23 +88,23 @@ def test_stages_already_used_count():
 )
 def test_looking_ahead_never_costs_and_promises_no_more_than_there_is_to_win(success, cost, numbers, rescue, worth):
     onward = Onward(ratios=np.sort(np.array(numbers).reshape(3, 2, 4), axis=-1), rescue=np.array(rescue).reshape(3, 3))
-    value = onward_value(onward, [0, 1, 2], np.array(success), np.array(cost), worth)
+    value = onward_value(onward, np.array(success), np.array(cost), worth)
     assert np.isfinite(value).all()
     assert np.all((value >= 0) & (value <= worth))
 
 
 def test_the_same_plan_is_no_way_onward():
     onward = Onward(ratios=np.zeros((1, 2, 3)), rescue=np.ones((1, 1)))
-    assert onward_value(onward, [0], np.array([0.2]), np.array([1.0]), 1_000.0) == pytest.approx([0.0])
+    assert onward_value(onward, np.array([0.2]), np.array([1.0]), 1_000.0) == pytest.approx([0.0])
 
 
 def test_only_plans_still_to_be_had_count_onward():
-    """Of three plans the middle one was bought: rows and columns of the others are used."""
+    """Of three plans the middle one was bought: the others are worth what they would be without it."""
     rng = np.random.default_rng(3)
     onward = Onward(ratios=np.sort(rng.normal(size=(3, 2, 4)), axis=-1), rescue=rng.random((3, 3)))
     rest = Onward(ratios=onward.ratios[[0, 2]], rescue=onward.rescue[np.ix_([0, 2], [0, 2])])
-    success, cost = np.array([0.4, 0.7]), np.array([10.0, 90.0])
-    assert onward_value(onward, [0, 2], success, cost, 1_000.0) == pytest.approx(onward_value(rest, [0, 1], success, cost, 1_000.0))
+    value = onward_value(onward, np.array([0.4, 0.9, 0.7]), np.array([10.0, np.inf, 90.0]), 1_000.0)
+    assert value[[0, 2]] == pytest.approx(onward_value(rest, np.array([0.4, 0.7]), np.array([10.0, 90.0]), 1_000.0))
 
 
 def test_when_an_answer_is_worth_nothing_the_cheapest_is_bought_or_nothing():
