@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies import policies
-from policies.choosing import ABSTAIN, STOP, choose, ending
-from router.types import Decision, Evidence, Knobs, Onward, Plan, Prediction
+from policies.choosing import ABSTAIN, STOP, ending, explore
+from router.types import Choices, Evidence, Knobs, Onward, Plan, Prediction
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Allocator:
         """Whether it looks ahead."""
         return "allocator-2" if self.look_ahead else "allocator-1"
 
-    def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
+    def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """The highest-valued choice, or a recorded exploration."""
         end, worth = ending(prediction, evidence, knobs)
         bought = {outcome.plan for outcome in evidence.outcomes}
@@ -52,7 +52,7 @@ class Allocator:
         ):  # what is in hand, withheld or not, is worth as much
             preferred = end
         scores = {end: worth, **buying}
-        return choose(scores, preferred, knobs, rng, policy=self.version, reason=_reason(prediction, scores, preferred))
+        return explore(scores, preferred, knobs, policy=self.version, reason=_reason(prediction, scores, preferred))
 
 
 def onward_value(onward: Onward, success: Array, cost: Array, worth: float) -> Array:

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from router.types import Action, Decision, Evidence, Knobs, Prediction
+from router.types import Action, Choices, Evidence, Knobs, Prediction
 
 STOP, ABSTAIN = Action.STOP.value, Action.ABSTAIN.value
 
@@ -20,23 +18,18 @@ def ending(prediction: Prediction, evidence: Evidence, knobs: Knobs) -> tuple[st
     return ABSTAIN, knobs.value * knobs.abstain_below
 
 
-def choose(scores: Mapping[str, float], preferred: str, knobs: Knobs, rng: np.random.Generator, *, policy: str, reason: str) -> Decision:
+def explore(scores: Mapping[str, float], preferred: str, knobs: Knobs, *, policy: str, reason: str) -> Choices:
     """`preferred` with probability 1 - e + e/n, any other of the n open choices with e/n, where e is the tenant's exploration share.
 
     Abstaining is never explored: it would withhold an answer for the sake of learning.
     """
-    options = [name for name in scores if name != ABSTAIN or name == preferred]
-    share = knobs.exploration if len(options) > 1 else 0.0
-    explored = share > 0 and float(rng.random()) < share
-    chosen = options[int(rng.integers(len(options)))] if explored else preferred
-    propensity = share / len(options) + (1 - share if chosen == preferred else 0.0)
-    action = Action(chosen) if chosen in (STOP, ABSTAIN) else Action.BUY
-    return Decision(
-        action=action,
-        plan="" if action is not Action.BUY else chosen,
-        propensity=propensity,
-        scores=dict(scores),
-        explored=explored,
-        policy=policy,
-        reason=reason if chosen == preferred else f"explored instead of {preferred}",
-    )
+    return mix(scores, {preferred: 1.0}, preferred, knobs, policy=policy, reason=reason)
+
+
+def mix(scores: Mapping[str, float], own: Mapping[str, float], preferred: str, knobs: Knobs, *, policy: str, reason: str) -> Choices:
+    """The chances that are the policy's own, and with the tenant's exploration share any choice that is open, each alike."""
+    chances = {name: own.get(name, 0.0) for name in scores if name != ABSTAIN or own.get(name)}
+    if knobs.exploration > 0 and len(chances) > 1:
+        even = knobs.exploration / len(chances)
+        chances = {name: (1 - knobs.exploration) * chance + even for name, chance in chances.items()}
+    return Choices(scores=scores, chances=chances, preferred=preferred, policy=policy, reason=reason)

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from policies import policies
-from policies.choosing import choose, ending
-from router.types import Decision, Evidence, Knobs, Plan, Prediction
+from policies.choosing import ending, explore
+from router.types import Choices, Evidence, Knobs, Plan, Prediction
 
 
 @policies.register("fixed")
@@ -22,10 +20,10 @@ class Fixed:
         """The plan."""
         return f"fixed-{self.plan or 'first'}"
 
-    def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
+    def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """Buy at stage 0, then end."""
         end, worth = ending(prediction, evidence, knobs)
         open_plans = () if evidence.stage else plans
         preferred = next((plan.id for plan in open_plans if plan.id == self.plan or not self.plan), end)
         scores = {end: worth, **{plan.id: float(plan.id == preferred) for plan in open_plans}}
-        return choose(scores, preferred, knobs, rng, policy=self.version, reason=f"always {self.plan or 'the first plan'}")
+        return explore(scores, preferred, knobs, policy=self.version, reason=f"always {self.plan or 'the first plan'}")

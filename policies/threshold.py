@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from policies import policies
-from policies.choosing import choose, ending
-from router.types import Decision, Evidence, Knobs, Plan, Prediction
+from policies.choosing import ending, explore
+from router.types import Choices, Evidence, Knobs, Plan, Prediction
 
 
 @policies.register("threshold")
@@ -25,7 +23,7 @@ class Threshold:
         """The bar."""
         return f"threshold-{self.bar}"
 
-    def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
+    def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """Buy the cheapest plan dearer than any bought so far, or end."""
         end, worth = ending(prediction, evidence, knobs)
         bought = {outcome.plan for outcome in evidence.outcomes}
@@ -36,4 +34,4 @@ class Threshold:
         enough = evidence.answered and prediction.in_hand >= max(self.bar, knobs.abstain_below)
         preferred = end if enough or not ladder else min(ladder, key=cost.__getitem__)
         reason = f"belief {prediction.in_hand:.2f} {'reaches' if enough else 'is under'} {self.bar}"
-        return choose(scores, preferred, knobs, rng, policy=self.version, reason=reason)
+        return explore(scores, preferred, knobs, policy=self.version, reason=reason)

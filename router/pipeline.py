@@ -218,7 +218,7 @@ class Pipeline:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        return prediction, turn.policy.decide(prediction, turn.evidence, plans, turn.knobs, turn.rng)
+        return prediction, turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""

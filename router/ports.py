@@ -12,8 +12,8 @@ from router.types import (
     Budget,
     Call,
     Candidate,
+    Choices,
     Curve,
-    Decision,
     Evidence,
     Features,
     Halt,
@@ -84,18 +84,17 @@ class Predictor(Protocol):
 
 
 class Policy(Protocol):
-    """Forecasts to a choice. Pure given the generator: same arguments and same generator state, same decision.
+    """Forecasts to the chances of every choice. Pure: same arguments, same chances. Nothing is drawn here: `Choices.draw` does that.
 
-    `Decision.propensity` is exact: the probability, over the generator, that this action is chosen for these arguments. Only plans whose
-    worst case fits `budget` are offered by the pipeline; with no plan offered the choice is Stop or Abstain.
+    Only plans whose worst case fits the budget are offered by the pipeline; with no plan offered the choice is Stop or Abstain.
     """
 
     @property
     def version(self) -> str:
-        """Names the policy and its parameters."""
+        """Names the policy, its parameters and what it has learned."""
 
-    def decide(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs, rng: np.random.Generator) -> Decision:
-        """Buy one of `plans`, Stop (needs an answer in hand) or Abstain."""
+    def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
+        """Over buying one of `plans`, Stop (needs an answer in hand) and Abstain."""
 
 
 @dataclass(slots=True, kw_only=True)

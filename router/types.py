@@ -383,9 +383,12 @@ class Action(StrEnum):
     ABSTAIN = "abstain"
 
 
+_ENDINGS = {Action.STOP.value: Action.STOP, Action.ABSTAIN.value: Action.ABSTAIN}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One choice. `propensity` is the exact probability with which the policy would choose this action here.
+    """One choice. `propensity` is the exact probability with which it was drawn; `explored` says that another one was preferred.
 
     `scores` holds the value, in micro-dollars, of every choice that was open: a plan id, `stop` or `abstain`.
     """
@@ -397,6 +400,45 @@ class Decision:
     explored: bool
     policy: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """All that a policy might do here: what each open choice is worth in micro-dollars, and the chance that it is taken; chances sum to 1.
+
+    Drawing is done here and nowhere else, so what is logged as a propensity is what was drawn from, whatever the policy.
+    """
+
+    scores: Mapping[str, float]
+    chances: Mapping[str, float]
+    preferred: str
+    policy: str
+    reason: str
+
+    def draw(self, rng: np.random.Generator) -> Decision:
+        """One of them; the generator is asked only where there is more than one that may come."""
+        chosen, chance = self.preferred, self.chances[self.preferred]
+        if chance < 1:
+            chosen = self._drawn(float(rng.random()))
+            chance = self.chances[chosen]
+        explored = chosen != self.preferred
+        action = _ENDINGS.get(chosen, Action.BUY)
+        return Decision(
+            action=action,
+            plan=chosen if action is Action.BUY else "",
+            propensity=chance,
+            scores=self.scores,
+            explored=explored,
+            policy=self.policy,
+            reason=f"explored instead of {self.preferred}" if explored else self.reason,
+        )
+
+    def _drawn(self, at: float) -> str:
+        for name, chance in self.chances.items():
+            at -= chance
+            if at < 0:
+                return name
+        return self.preferred  # rounding left a little over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ names = "dear", "cheap", "poor"
 forecasts = [Forecast(plan=n, success=s, low=0, high=1, tokens=1, cost=c, seconds=1) for n, s, c in zip(names, (.99, .85, .3), (90, 20, 1))]
 plans = [Plan(id=name, pool="p", strategy="s") for name in names]
 prediction = Prediction(in_hand=0, forecasts=tuple(forecasts), version="")
-print(policies.build("good_enough", {{"bar": 0.8}}).decide(prediction, Evidence(), plans, Knobs(), numpy.random.default_rng(0)).plan)
+print(policies.build("good_enough", {{"bar": 0.8}}).weigh(prediction, Evidence(), plans, Knobs()).draw(numpy.random.default_rng(0)).plan)
 """,
     )
     assert told.strip() == "cheap"

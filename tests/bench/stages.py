@@ -108,7 +108,7 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     features = {query.id: await parts.describer.describe(query) for query in queries}
     found["predict"] = timed(lambda query: predictor.predict(features[query.id], evidence, plans), queries)
     seen = {query.id: predictor.predict(features[query.id], evidence, plans) for query in queries}
-    found["decide"] = timed(lambda query: policy.decide(seen[query.id], evidence, plans, knobs, rng), queries)
+    found["decide"] = timed(lambda query: policy.weigh(seen[query.id], evidence, plans, knobs).draw(rng), queries)
     for count in (1, 3):
         found[f"predict, {count} of {len(plans)} plans"] = timed(
             lambda query, few=plans[:count]: predictor.predict(features[query.id], evidence, few), queries

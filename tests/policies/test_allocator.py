@@ -50,7 +50,7 @@ def brute_force(plan, worth):
 
 @pytest.mark.parametrize("worth", [0.0, 50.0, 300.0, 1_000.0, 5_000.0, 1e6])
 def test_the_value_of_buying_is_the_brute_force_expectation(worth):
-    decision = Allocator().decide(the_world(), Evidence(), PLANS, Knobs(value=worth, max_stages=2), RNG)
+    decision = Allocator().weigh(the_world(), Evidence(), PLANS, Knobs(value=worth, max_stages=2)).draw(RNG)
     for plan in LIKELY:
         assert decision.scores[plan] == pytest.approx(brute_force(plan, worth))
     assert decision.plan == max(LIKELY, key=lambda plan: brute_force(plan, worth))
@@ -59,15 +59,15 @@ def test_the_value_of_buying_is_the_brute_force_expectation(worth):
 def test_looking_ahead_buys_the_cheap_plan_first_where_looking_no_further_would_not():
     """At this worth the dear plan is the better single purchase; but the cheap one tells when it is needed."""
     knobs = Knobs(value=2_000.0, max_stages=2)
-    assert Allocator().decide(the_world(), Evidence(), PLANS, knobs, RNG).plan == "cheap"
-    assert Allocator(look_ahead=False).decide(the_world(), Evidence(), PLANS, knobs, RNG).plan == "dear"
+    assert Allocator().weigh(the_world(), Evidence(), PLANS, knobs).draw(RNG).plan == "cheap"
+    assert Allocator(look_ahead=False).weigh(the_world(), Evidence(), PLANS, knobs).draw(RNG).plan == "dear"
 
 
 @pytest.mark.parametrize("changes", [{"max_stages": 1}, {"look_ahead": False}, {"onward": None}], ids=["last stage", "off", "unknown"])
 def test_without_a_next_decision_there_is_nothing_to_look_ahead_to(changes):
     allocator = Allocator(look_ahead=changes.get("look_ahead", True))
     prediction = replace(the_world(), onward=None) if "onward" in changes else the_world()
-    decision = allocator.decide(prediction, Evidence(), PLANS, Knobs(value=2_000.0, max_stages=changes.get("max_stages", 3)), RNG)
+    decision = allocator.weigh(prediction, Evidence(), PLANS, Knobs(value=2_000.0, max_stages=changes.get("max_stages", 3))).draw(RNG)
     assert {plan: decision.scores[plan] for plan in LIKELY} == pytest.approx({plan: 2_000 * SUCCESS[plan] - COST[plan] for plan in LIKELY})
 
 
@@ -75,7 +75,7 @@ def test_stages_already_used_count():
     forecasts_only = {plan: 2_000 * SUCCESS[plan] - COST[plan] for plan in LIKELY}
     for stages, looks in ((1, True), (2, False)):
         evidence = Evidence(outcomes=(an_outcome("other", "7"),) * stages)
-        decision = Allocator().decide(the_world(), evidence, PLANS, Knobs(value=2_000.0, max_stages=3), RNG)
+        decision = Allocator().weigh(the_world(), evidence, PLANS, Knobs(value=2_000.0, max_stages=3)).draw(RNG)
         assert (decision.scores["cheap"] > forecasts_only["cheap"] + 1) == looks
 
 
@@ -109,36 +109,36 @@ def test_only_plans_still_to_be_had_count_onward():
 
 def test_when_an_answer_is_worth_nothing_the_cheapest_is_bought_or_nothing():
     knobs = Knobs(value=0.0)
-    assert Allocator().decide(the_world(), Evidence(), PLANS, knobs, RNG).plan == "cheap"
-    assert Allocator().decide(the_world(in_hand=0.1), SEVEN, PLANS, knobs, RNG).action is Action.STOP
+    assert Allocator().weigh(the_world(), Evidence(), PLANS, knobs).draw(RNG).plan == "cheap"
+    assert Allocator().weigh(the_world(in_hand=0.1), SEVEN, PLANS, knobs).draw(RNG).action is Action.STOP
 
 
 def test_when_an_answer_is_worth_everything_the_best_plan_is_bought():
     knobs = Knobs(value=1e12, max_stages=1)
-    assert Allocator().decide(the_world(), Evidence(), PLANS, knobs, RNG).plan == "dear"
-    assert Allocator().decide(the_world(in_hand=0.79), SEVEN, PLANS, replace(knobs, max_stages=3), RNG).plan == "dear"
+    assert Allocator().weigh(the_world(), Evidence(), PLANS, knobs).draw(RNG).plan == "dear"
+    assert Allocator().weigh(the_world(in_hand=0.79), SEVEN, PLANS, replace(knobs, max_stages=3)).draw(RNG).plan == "dear"
 
 
 def test_it_stops_when_nothing_is_worth_its_price():
     knobs = Knobs(value=1_000.0, max_stages=2)
     for in_hand, action in ((0.49, Action.BUY), (0.51, Action.STOP)):  # dear: 1000 * .8 - 300
-        assert Allocator().decide(the_world(in_hand=in_hand), SEVEN, PLANS, knobs, RNG).action is action
-    withheld = Allocator().decide(the_world(in_hand=0.51), SEVEN, PLANS, replace(knobs, abstain_below=0.9), RNG)
+        assert Allocator().weigh(the_world(in_hand=in_hand), SEVEN, PLANS, knobs).draw(RNG).action is action
+    withheld = Allocator().weigh(the_world(in_hand=0.51), SEVEN, PLANS, replace(knobs, abstain_below=0.9)).draw(RNG)
     assert withheld.action is Action.ABSTAIN
 
 
 def test_no_plan_is_bought_twice_even_when_exploring():
     rng = np.random.default_rng(5)
     for _ in range(100):
-        decision = Allocator().decide(the_world(in_hand=0.5), SEVEN, PLANS, Knobs(exploration=1.0), rng)
+        decision = Allocator().weigh(the_world(in_hand=0.5), SEVEN, PLANS, Knobs(exploration=1.0)).draw(rng)
         assert "cheap" not in decision.scores
         assert decision.plan in ("", "dear")
 
 
 def test_the_reason_says_what_was_compared():
-    bought = Allocator().decide(the_world(), Evidence(), PLANS, Knobs(value=1_000.0, max_stages=1), RNG)
+    bought = Allocator().weigh(the_world(), Evidence(), PLANS, Knobs(value=1_000.0, max_stages=1)).draw(RNG)
     assert bought.reason == "worth 510 micro-dollars, the next best choice 500"
-    assert "belief 0.95" in Allocator().decide(the_world(in_hand=0.95), SEVEN, PLANS, Knobs(value=1_000.0), RNG).reason
+    assert "belief 0.95" in Allocator().weigh(the_world(in_hand=0.95), SEVEN, PLANS, Knobs(value=1_000.0)).draw(RNG).reason
 
 
 # --- the simulated world -----------------------------------------------------------------------------------------------
@@ -185,4 +185,4 @@ def test_features_alone_already_route(served):
     """Before anything is bought: where both plans are about as good the cheap one will do."""
     for difficulty, plan in ((0.0, "cheap"), (0.6, "dear")):
         prediction = served.predict(features_of(difficulty), Evidence(), PLANS)
-        assert Allocator().decide(prediction, Evidence(), PLANS, Knobs(value=500.0, max_stages=1), RNG).plan == plan
+        assert Allocator().weigh(prediction, Evidence(), PLANS, Knobs(value=500.0, max_stages=1)).draw(RNG).plan == plan

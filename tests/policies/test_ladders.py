@@ -16,7 +16,7 @@ def decide(policy, *bought, in_hand=0.0, plans=PLANS, **knobs):
     evidence = Evidence(outcomes=tuple(an_outcome(plan, "7") for plan in bought))
     forecasts = tuple(Forecast(plan=one.id, success=0.5, low=0, high=1, tokens=0, cost=COST[one.id], seconds=0) for one in plans)
     prediction = Prediction(in_hand=in_hand, forecasts=forecasts, version="v")
-    return policy.decide(prediction, evidence, plans, Knobs(**knobs), np.random.default_rng(0))
+    return policy.weigh(prediction, evidence, plans, Knobs(**knobs)).draw(np.random.default_rng(0))
 
 
 def test_fixed_buys_its_plan_once():

@@ -120,7 +120,7 @@ def _episode(name: str, rng: np.random.Generator, predictor: Predictor, policy: 
     for stage in range(knobs.max_stages + 1):
         offered: Sequence[Plan] = PLANS if stage < knobs.max_stages else ()
         prediction = predictor.predict(features, evidence, offered)
-        decision = policy.decide(prediction, evidence, offered, knobs, rng)
+        decision = policy.weigh(prediction, evidence, offered, knobs).draw(rng)
         row = book.stage(stage, float(stage), features=features, prediction=prediction, decision=decision, best=best)
         if decision.action is not Action.BUY:
             rows.append(replace(row, stop_reason="stopped"))
