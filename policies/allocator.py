@@ -43,8 +43,8 @@ class Allocator:
         success = np.array([forecast.success for forecast in prediction.forecasts])
         cost = np.array([forecast.cost if new else np.inf for forecast, new in zip(prediction.forecasts, fresh, strict=True)])
         value = knobs.value * success - cost
-        if self.look_ahead and prediction.onward is not None and evidence.stage + 1 < knobs.max_stages:
-            value += onward_value(prediction.onward, success, cost, knobs.value)
+        if self.look_ahead:
+            value += onward_value(prediction, evidence, success, cost, knobs)
         buying = {plan.id: one for plan, one, new in zip(plans, value.tolist(), fresh, strict=True) if new}
         preferred = max(buying, key=buying.__getitem__, default=end)
         if (
@@ -55,8 +55,18 @@ class Allocator:
         return explore(scores, preferred, knobs, policy=self.version, reason=_reason(prediction, scores, preferred))
 
 
-def onward_value(onward: Onward, success: Array, cost: Array, worth: float) -> Array:
-    """The look-ahead term of every plan, shape (plans,), micro-dollars, never negative; what costs infinity is not to be had."""
+def onward_value(prediction: Prediction, evidence: Evidence, success: Array, cost: Array, knobs: Knobs) -> Array:
+    """The look-ahead term of every plan, shape (plans,), micro-dollars, never negative; what costs infinity is not to be had.
+
+    It is nothing where this is the last purchase, or where what evidence tells is not known.
+    """
+    if prediction.onward is None or evidence.stage + 1 >= knobs.max_stages:
+        return np.zeros(len(success))
+    return looked_ahead(prediction.onward, success, cost, knobs.value)
+
+
+def looked_ahead(onward: Onward, success: Array, cost: Array, worth: float) -> Array:
+    """The last term of V(p)."""
     plans, _, quantiles = onward.ratios.shape
     right = np.minimum(success, 1 - 1e-6)
     odds = right / (1 - right)

@@ -25,6 +25,8 @@ KIND = "learned-2"  # the number changes with the columns of evidence
 HEADS = ("start", "belief", "rescue")
 USUAL = 95  # percentile of the training queries' distances beyond which a query is unlike them
 SAMPLING = ("samples", "concentration", "alternatives", "auc")  # arrays with a number for each plan, 0 where it is not known
+CONTEXT = 16  # directions in which training queries differ most, whitened, that tell queries apart for what learns online
+_FAR = 3.0  # standard deviations along one of them that count
 _MOST_OFFERS = 256  # different sequences of plans that are kept ready
 _SIDES = np.array([[0.0], [-1.645], [1.645]])  # standard deviations: the middle and the ends of a 90 % interval
 
@@ -107,7 +109,8 @@ class Learned:
         offer, vector = self._offer(plans), features.vector.astype(np.float64)
         found = self._believed(features, evidence)
         in_hand = found[1] if found else 0.0
-        novelty, widening = self._novelty(features.vector)
+        along: Vector = (features.vector @ self._arrays("novelty_axes") - self._middle).astype(np.float32, copy=False)
+        novelty, widening = self._novelty(along)
         logits, spread = self._rescues(vector, evidence, found[2] if found else None)
         columns = np.empty((8, len(offer.known)))
         columns[:3] = in_hand + (1 - in_hand) * _sigmoid((logits + _SIDES * (spread * widening)).take(offer.known, axis=1))
@@ -121,6 +124,7 @@ class Learned:
             version=self.version,
             onward=self._onward(vector, offer),
             novelty=novelty,
+            context=np.minimum(np.maximum(along[-CONTEXT:], -_FAR), _FAR),
         )
 
     def curves(self, prediction: Prediction, plans: Sequence[Plan], value: float) -> tuple[Curve, ...]:
@@ -191,9 +195,8 @@ class Learned:
         """Tokens, micro-dollars, seconds, and the tokens and seconds that nine purchases in ten stay under: (5, plans)."""
         return np.asarray(np.exp(np.minimum(self._arrays("cost") @ vector, 20)) * self._per_cost)
 
-    def _novelty(self, vector: Vector) -> tuple[float, float]:
+    def _novelty(self, along: Vector) -> tuple[float, float]:
         """The share of training queries nearer to their middle than this one, and by how much intervals are wider for it."""
-        along = vector @ self._arrays("novelty_axes") - self._middle
         distance = math.sqrt(along @ along)
         return bisect_left(self._distances, distance) / len(self._distances), max(1.0, distance / max(self._distances[USUAL], 1e-9))
 

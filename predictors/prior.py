@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from predictors import predictors
 from predictors.guarantee import NEVER
-from router.types import Answer, Curve, Evidence, Features, Forecast, Plan, Prediction
+from router.types import Answer, Curve, Evidence, Features, Forecast, Plan, Prediction, Vector
+
+CONTEXT = 16  # numbers in which a query is told apart
+
+
+@lru_cache(maxsize=8)
+def _directions(width: int) -> Vector:
+    """Random ones, which keep distances (Johnson & Lindenstrauss 1984), for want of anything learned: (width, CONTEXT)."""
+    drawn = np.random.default_rng(width).normal(size=(width, CONTEXT))
+    return np.asarray(drawn / np.sqrt(CONTEXT), np.float32)
 
 
 @predictors.register("prior")
@@ -35,6 +45,7 @@ class Prior:
             in_hand=in_hand,
             forecasts=tuple(self._forecast(plan, float(rank), in_hand, plan.id in bought) for plan, rank in zip(plans, ranks, strict=True)),
             version=self.version,
+            context=features.vector @ _directions(len(features.vector)),
         )
 
     def best(self, features: Features, evidence: Evidence) -> Answer | None:

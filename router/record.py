@@ -19,7 +19,7 @@ class Book:
     def stage(self, index: int, at: float, *, features: Features, prediction: Prediction, decision: Decision, best: Answer | None) -> Record:
         """The row of one decision, as it stood before anything was bought."""
         offered = tuple(decision.scores)
-        success = {forecast.plan: forecast.success for forecast in prediction.forecasts}
+        forecasts = {forecast.plan: forecast for forecast in prediction.forecasts}
         return Record(
             id=f"{self.decision_id}/{index}",
             kind="stage",
@@ -40,7 +40,9 @@ class Book:
             explored=decision.explored,
             offered=offered,
             scores=tuple(decision.scores.values()),
-            success=tuple(success.get(name, prediction.in_hand) for name in offered),
+            success=tuple(forecasts[name].success if name in forecasts else prediction.in_hand for name in offered),
+            costs=tuple(forecasts[name].cost if name in forecasts else 0.0 for name in offered),
+            context=tuple(prediction.context.tolist()),
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,

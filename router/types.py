@@ -152,11 +152,15 @@ class Onward:
     rescue: NDArray[np.float64]
 
 
+_NO_CONTEXT = np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """Forecasts for every plan on offer and for the answer in hand (0 when there is none).
 
-    `novelty`, in [0, 1], is the share of the queries learned from that are more usual than this one.
+    `novelty`, in [0, 1], is the share of the queries learned from that are more usual than this one. `context` (c,) is what else tells queries
+    apart, in few numbers of about one size, for what is learned between two fits of the predictor; its width is the same for every query.
     """
 
     in_hand: float
@@ -164,6 +168,7 @@ class Prediction:
     version: str
     onward: Onward | None = field(default=None, compare=False, repr=False)
     novelty: float = 0.0
+    context: Vector = field(default_factory=lambda: _NO_CONTEXT, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -554,3 +559,5 @@ class Record:
     samples: int = 0
     trace: str = ""  # of the bought plan, where the tenant's retention is `full`
     outcome_tokens: tuple[int, ...] = ()  # written for each candidate kept
+    costs: tuple[float, ...] = ()  # micro-dollars forecast for each choice offered, in `offered` order
+    context: tuple[float, ...] = ()  # what a policy that learns online tells queries apart by

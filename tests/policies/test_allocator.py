@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.allocator import Allocator, onward_value
+from policies.allocator import Allocator, looked_ahead
 from policies.controls import Table, mixture
 from predictors.learned import Learned
 from router.types import Action, Evidence, Forecast, Knobs, Onward, Prediction
@@ -88,14 +88,14 @@ def test_stages_already_used_count():
 )
 def test_looking_ahead_never_costs_and_promises_no_more_than_there_is_to_win(success, cost, numbers, rescue, worth):
     onward = Onward(ratios=np.sort(np.array(numbers).reshape(3, 2, 4), axis=-1), rescue=np.array(rescue).reshape(3, 3))
-    value = onward_value(onward, np.array(success), np.array(cost), worth)
+    value = looked_ahead(onward, np.array(success), np.array(cost), worth)
     assert np.isfinite(value).all()
     assert np.all((value >= 0) & (value <= worth))
 
 
 def test_the_same_plan_is_no_way_onward():
     onward = Onward(ratios=np.zeros((1, 2, 3)), rescue=np.ones((1, 1)))
-    assert onward_value(onward, np.array([0.2]), np.array([1.0]), 1_000.0) == pytest.approx([0.0])
+    assert looked_ahead(onward, np.array([0.2]), np.array([1.0]), 1_000.0) == pytest.approx([0.0])
 
 
 def test_only_plans_still_to_be_had_count_onward():
@@ -103,8 +103,8 @@ def test_only_plans_still_to_be_had_count_onward():
     rng = np.random.default_rng(3)
     onward = Onward(ratios=np.sort(rng.normal(size=(3, 2, 4)), axis=-1), rescue=rng.random((3, 3)))
     rest = Onward(ratios=onward.ratios[[0, 2]], rescue=onward.rescue[np.ix_([0, 2], [0, 2])])
-    value = onward_value(onward, np.array([0.4, 0.9, 0.7]), np.array([10.0, np.inf, 90.0]), 1_000.0)
-    assert value[[0, 2]] == pytest.approx(onward_value(rest, np.array([0.4, 0.7]), np.array([10.0, 90.0]), 1_000.0))
+    value = looked_ahead(onward, np.array([0.4, 0.9, 0.7]), np.array([10.0, np.inf, 90.0]), 1_000.0)
+    assert value[[0, 2]] == pytest.approx(looked_ahead(rest, np.array([0.4, 0.7]), np.array([10.0, 90.0]), 1_000.0))
 
 
 def test_when_an_answer_is_worth_nothing_the_cheapest_is_bought_or_nothing():
