@@ -113,7 +113,7 @@ class _Solved:
         prior = 1 / own
         precision = np.stack([tally.gram / noise for tally in seen]) + np.diag(prior)
         told = np.stack([tally.moment / noise for tally in seen])
-        inverse: Array = np.linalg.inv(precision)
+        inverse = np.asarray(np.linalg.inv(precision), float)
         passed = prior[:, None] * inverse * prior  # (k, d, d)
         top = np.diag(1 / shared + len(seen) * prior) - passed.sum(axis=0)
         say = (prior * np.einsum("kij,kj->ki", inverse, told)).sum(axis=0)
