@@ -1,0 +1,198 @@
+"""What outcomes say of the forecasts' errors, against the same model solved as one dense system, and in small worlds."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from policies import policies
+from policies.posterior import Posterior, _Solved, correct, fit
+from policies.tally import Page, Tally, row, rows
+from router.errors import BadArtifact
+from router.types import Evidence, Forecast, Knobs, Plan, Prediction
+
+PLANS = tuple(Plan(id=name, pool=name, strategy="direct") for name in ("a", "b", "c"))
+NAMES = tuple(plan.id for plan in PLANS)
+NOISE, SHARED, OWN = 0.2, np.array([0.1, 0.05, 0.02]), np.array([0.04, 0.03, 0.01])
+
+
+def observed(rng, count=30, width=3):
+    """Rows (n, d), residuals (n,) and the place of the plan (n,) of outcomes of three plans."""
+    return rng.normal(size=(count, width)), rng.normal(size=count), rng.integers(3, size=count)
+
+
+def tallied(x, residual, plan):
+    tallies = [Tally.empty(x.shape[1]) for _ in range(3)]
+    for one, r, place in zip(x, residual, plan, strict=True):
+        tallies[place] = tallies[place].told(one, r, 1.0)
+    return tallies
+
+
+def dense(x, residual, plan, shared, own):
+    """Mean (k, d), covariance (k, d, d) and log-likelihood with the outcomes as one Gaussian vector, theta_0 integrated out by hand."""
+    width = x.shape[1]
+    design = np.zeros((len(x), 3 * width))
+    for index, place in enumerate(plan):
+        design[index, place * width : (place + 1) * width] = x[index]
+    prior = np.kron(np.ones((3, 3)), np.diag(shared)) + np.kron(np.eye(3), np.diag(own))
+    total = design @ prior @ design.T + NOISE * np.eye(len(x))
+    gain = prior @ design.T @ np.linalg.inv(total)
+    covariance = prior - gain @ design @ prior
+    blocks = np.stack([covariance[at : at + width, at : at + width] for at in range(0, 3 * width, width)])
+    return (gain @ residual).reshape(3, width), blocks, multivariate_normal(np.zeros(len(x)), total).logpdf(residual)
+
+
+def test_it_is_the_dense_solution():
+    x, residual, plan = observed(np.random.default_rng(3))
+    mean, covariance = _Solved.of(tallied(x, residual, plan), NOISE, SHARED, OWN).moments()
+    wanted_mean, wanted_covariance, _ = dense(x, residual, plan, SHARED, OWN)
+    assert mean == pytest.approx(wanted_mean)
+    assert covariance == pytest.approx(wanted_covariance)
+
+
+def test_scales_are_compared_by_their_likelihood():
+    x, residual, plan = observed(np.random.default_rng(4))
+    scales = [(SHARED, OWN), (SHARED * 9, OWN), (SHARED, OWN * 5)]
+    told = [_Solved.of(tallied(x, residual, plan), NOISE, *pair).likelihood for pair in scales]
+    wanted = [dense(x, residual, plan, *pair)[2] for pair in scales]
+    assert [right - left for left, right in pairwise(told)] == pytest.approx([right - left for left, right in pairwise(wanted)])
+
+
+def test_draws_have_the_moments():
+    solved = _Solved.of(tallied(*observed(np.random.default_rng(5))), NOISE, SHARED, OWN)
+    mean, covariance = solved.moments()
+    drawn = solved.draws(np.random.default_rng(0), 40_000)
+    assert drawn.mean(axis=0) == pytest.approx(mean, abs=1e-9)  # they come in pairs about it
+    for place in range(3):
+        assert np.cov(drawn[:, place].T) == pytest.approx(covariance[place], abs=0.002)
+
+
+def test_tallies_add_in_any_order():
+    x, residual, _ = observed(np.random.default_rng(6))
+    whole, left, right = (Tally.empty(3) for _ in range(3))
+    for index, (one, r) in enumerate(zip(x, residual, strict=True)):
+        whole = whole.told(one, r, 0.5).paid(10.0, 8.0)
+        if index % 3:
+            left = left.told(one, r, 0.5).paid(10.0, 8.0)
+        else:
+            right = right.told(one, r, 0.5).paid(10.0, 8.0)
+    both = right.plus(left)
+    for name, array in whole.arrays().items():
+        assert both.arrays()[name] == pytest.approx(array)
+        assert Tally.of(whole.arrays()).arrays()[name].tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("damage", [{"gram": np.zeros((2, 3))}, {"moment": np.array([np.nan, 0.0, 0.0])}, {"sums": np.zeros(3)}])
+def test_tallies_that_cannot_be_are_refused(damage):
+    with pytest.raises(ValueError, match="tallies of shapes"):
+        Tally.of(Tally.empty(3).arrays() | damage)
+
+
+def test_nobody_can_flood_the_fleet():
+    quiet, loud = Tally.empty(2).told(np.array([1.0, 0.0]), 0.5, 1.0).times(20), Tally.empty(2).told(np.array([1.0, 0.0]), -0.5, 1.0).times(10_000)
+    page = Page("v", 2, {("quiet", "a"): quiet, ("loud", "a"): loud})
+    fleet = page.fleet("a", most=20)
+    assert fleet.weight == pytest.approx(40)
+    assert fleet.moment[0] == pytest.approx(0.0)
+
+
+def forecast(plan, success, cost=10.0):
+    return Forecast(plan=plan, success=success, low=success - 0.1, high=min(1.0, success + 0.1), tokens=1.0, cost=cost, seconds=1.0)
+
+
+def predicted(context=(), success=(0.5, 0.5, 0.5), version="v"):
+    forecasts = tuple(forecast(plan, one) for plan, one in zip(NAMES, success, strict=True))
+    return Prediction(in_hand=0.0, forecasts=forecasts, version=version, context=np.array(context, np.float32))
+
+
+def experience(truth, count=600, seed=0, width=1, success=(0.5, 0.5, 0.5)):
+    """The posterior after so many outcomes of plans drawn evenly, right with probability `truth(plan, context)`."""
+    rng = np.random.default_rng(seed)
+    tallies = {name: Tally.empty(2 + width) for name in NAMES}
+    for _ in range(count):
+        context, place = rng.normal(size=width), int(rng.integers(3))
+        right = rng.random() < truth(NAMES[place], context)
+        told = tallies[NAMES[place]].told(row(context, success[place]), right - success[place], 1.0)
+        tallies[NAMES[place]] = told.paid(20.0, 10.0)
+    return fit("v", tallies)
+
+
+def test_the_same_tallies_give_the_same_bytes_and_damage_shows():
+    first, second = (experience(lambda plan, context: 0.7) for _ in range(2))
+    data = first.to_bytes()
+    assert data == second.to_bytes()
+    assert Posterior.of_bytes(data).version == first.version
+    for broken in (data[:-1], data[: len(data) // 2], b"", data[:40] + bytes([data[40] ^ 1]) + data[41:]):
+        with pytest.raises(BadArtifact, match="damaged"):
+            Posterior.of_bytes(broken)
+
+
+def test_it_learns_what_the_forecasts_get_wrong():
+    """All are forecast at .5; in truth they are right .2, .5 and .8 of the time, and cost twice what was forecast."""
+    truth = {"a": 0.2, "b": 0.5, "c": 0.8}
+    found = correct(experience(lambda plan, _: truth[plan]), predicted([0.0]), NAMES)
+    assert found.success == pytest.approx(list(truth.values()), abs=0.08)
+    assert np.all(found.spread < 0.06)
+    assert found.cost == pytest.approx([20.0] * 3, rel=0.05)
+
+
+def test_it_learns_for_whom():
+    """Plan a is right where the context is positive, plan b where it is negative, plan c half of the time."""
+    posterior = experience(lambda plan, x: {"a": x[0] > 0, "b": x[0] < 0, "c": 0.5}[plan], count=900)
+    for at, best in ((1.0, "a"), (-1.0, "b")):
+        found = correct(posterior, predicted([at]), NAMES)
+        assert NAMES[int(found.success.argmax())] == best
+
+
+def test_a_plan_with_few_outcomes_learns_from_the_others():
+    """Two plans turn out .3 worse than forecast many times; a third, seen three times, is believed to be worse too."""
+    tallies = {name: Tally.empty(2).told(row(np.zeros(0), 0.7), -0.3, 1.0).times(count) for name, count in zip(NAMES, (300, 300, 3), strict=True)}
+    found = correct(fit("v", tallies), predicted(success=(0.7, 0.7, 0.7)), NAMES)
+    assert 0.4 <= found.success[2] < 0.55
+    assert found.spread[2] > found.spread[0]
+
+
+@pytest.mark.parametrize("prediction", [predicted([0.0], version="another"), predicted([0.0])], ids=["of another version", "no posterior"])
+def test_forecasts_of_another_version_are_left_alone(prediction):
+    posterior = experience(lambda plan, _: 0.9) if prediction.version == "another" else None
+    found = correct(posterior, prediction, NAMES)
+    assert found.success.tolist() == [0.5] * 3
+    assert found.cost.tolist() == [10.0] * 3
+
+
+def test_a_plan_without_outcomes_is_as_unsure_as_its_interval():
+    posterior = experience(lambda plan, _: 0.9)
+    prediction = replace(predicted([0.0]), forecasts=(forecast("new", 0.6), *predicted().forecasts[1:]))
+    found = correct(posterior, prediction, ("new", "b", "c"))
+    assert found.success[0] == pytest.approx(0.6)
+    assert found.spread[0] == pytest.approx(0.2 / 3.29)
+
+
+def test_rows_do_not_run_away_where_a_forecast_is_sure():
+    assert np.isfinite(rows(np.zeros(2), np.array([0.0, 1.0]))).all()
+    assert rows(np.zeros(2), np.array([0.0, 1.0]))[:, 1] == pytest.approx([-1.0, 1.0], abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["linucb", "thompson", "epsilon"])
+def test_experience_moves_the_choice(name):
+    """Forecast alike and priced alike, plan c is in truth the best: all but the explored share goes to it."""
+    posterior = experience(lambda plan, _: {"a": 0.2, "b": 0.5, "c": 0.8}[plan])
+    knobs, prediction = Knobs(value=1_000.0, exploration=0.0), predicted([0.0])
+    before, after = policies.build(name), policies.build(name).after(posterior)
+    assert after.weigh(prediction, Evidence(), PLANS, knobs).chances["c"] > 0.95
+    assert before.weigh(prediction, Evidence(), PLANS, knobs).chances.get("c", 0.0) < 0.6
+    assert before.version != after.version
+
+
+def test_thompson_takes_each_as_often_as_it_is_best():
+    """With nothing learned three plans forecast alike are each the best a third of the time, to what 128 draws can tell."""
+    chances = policies.build("thompson").weigh(predicted(), Evidence(), PLANS, Knobs(value=1_000.0)).chances
+    assert [chances[name] for name in NAMES] == pytest.approx([1 / 3] * 3, abs=3 * np.sqrt(2 / 9 / 128))
+
+
+def test_optimism_takes_the_plan_that_is_less_known():
+    wide = replace(predicted(), forecasts=(forecast("a", 0.5), forecast("b", 0.5)._replace(low=0.0, high=1.0), forecast("c", 0.5)))
+    assert policies.build("linucb").weigh(wide, Evidence(), PLANS, Knobs(value=1_000.0)).preferred == "b"
+    assert policies.build("linucb", {"alpha": 0.0}).weigh(wide, Evidence(), PLANS, Knobs(value=1_000.0)).preferred == "a"
