@@ -14,6 +14,9 @@ from uuid import uuid4
 import structlog
 
 from policies import policies
+from policies.bandit import Bandit
+from policies.learner import Learner
+from policies.posterior import Posterior
 from predictors import predictors
 from predictors.artifact import MANIFEST, changed
 from predictors.encoders import encoders
@@ -25,14 +28,15 @@ from router.cache import RedisCache
 from router.child import kept_running
 from router.errors import BadArtifact
 from router.journal import FileJournal, JournalOptions, open_journal
+from router.learning import learning
 from router.ledger import RedisLedger
 from router.pipeline import Parts, Pipeline, Second
-from router.ports import Encoder, Predictor, Verifier
+from router.ports import Encoder, Policy, Predictor, Verifier
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Choice, Settings
-from router.store import open_redis
+from router.store import Store, open_redis
 from router.telemetry import open_telemetry
 from router.tenants import Tenants
 from workers.backends import backends
@@ -93,6 +97,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(_reloading(settings, pipeline))
+        await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         facade = RouterService(pipeline, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
         await server.start()
@@ -106,6 +111,22 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+@asynccontextmanager
+async def _experience(settings: Settings, store: Store, pipeline: Pipeline, configured: Mapping[str, Policy]) -> AsyncIterator[None]:
+    """What outcomes teach the configured policies that learn online."""
+    bandits = {name: policy for name, policy in configured.items() if isinstance(policy, Bandit)}
+
+    def publish(posteriors: Mapping[str, Posterior]) -> None:
+        pipeline.learned = {(name, tenant): policy.after(one) for name, policy in bandits.items() for tenant, one in posteriors.items()}
+        log.info("learned", tenants=len(posteriors), outcomes=learner.outcomes, quarantined=dict(learner.quarantined))
+
+    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most)
+    async with AsyncExitStack() as stack:
+        if bandits:
+            await stack.enter_async_context(learning(store, learner, publish))
+        yield
 
 
 def _second(settings: Settings, quick: Encoder) -> Second | None:

@@ -114,10 +114,15 @@ class Turn:
 
 
 class Pipeline:
-    """Every request is one walk through the parts. `predictor` may be replaced at any time: a request keeps the one it began with."""
+    """Every request is one walk through the parts.
+
+    `predictor`, and `learned`, policies by name and tenant that know more than those configured, may be replaced at any time: a request keeps what it
+    began with.
+    """
 
     def __init__(self, parts: Parts, predictor: Predictor) -> None:
         self.predictor = predictor
+        self.learned: Mapping[tuple[str, str], Policy] = {}
         self._parts = parts
         self._rng = np.random.default_rng()  # making one takes longer than deciding
 
@@ -307,7 +312,7 @@ class Pipeline:
         name = query.knobs.policy or next(iter(policies))
         if name not in policies:
             raise UnknownPolicy(f"no policy {name!r} is configured; there are {', '.join(policies)}", policy=name)
-        return policies[name]
+        return self.learned.get((name, query.tenant)) or self.learned.get((name, "")) or policies[name]
 
     def _allowed(self, query: Query) -> tuple[Plan, ...]:
         catalogue = self._parts.catalogue

@@ -200,6 +200,15 @@ class JournalSettings(Section):
     rotate_seconds: float = Field(60.0, gt=0)
 
 
+class LearningSettings(Section):
+    """What policies that learn online (`linucb`, `thompson`, `epsilon`) make of outcomes."""
+
+    half_life: float = Field(14.0, gt=0)
+    """Days after which an outcome counts half."""
+    most: float = Field(500.0, gt=0)
+    """Outcomes of a plan that one tenant's word is worth to the others, and all others' together to one."""
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -221,6 +230,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     journal: JournalSettings = JournalSettings()
+    learning: LearningSettings = LearningSettings()
     plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)
     encoder: Choice = Choice(name="static")
     predictor: Choice = Choice(name="learned")
