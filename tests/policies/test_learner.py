@@ -146,7 +146,7 @@ def test_a_word_taken_back_leaves_nothing_however_late():
 
 
 def test_tenants_have_their_own_experience_and_begin_with_that_of_the_fleet():
-    learner = folded([*a_log(300, tenant="t", rate=0.95), *a_log(300, seed=1, tenant="u", rate=0.1)], most=50.0)
+    learner = folded([*a_log(300, tenant="t", rate=0.95), *a_log(300, seed=1, tenant="u", rate=0.1)], most=10.0)
     mine, theirs, fleet = (success(learner, tenant)[0] for tenant in ("t", "u", FLEET))
     assert mine > 0.8
     assert theirs < 0.3
