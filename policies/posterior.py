@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Posterior:
-    """One tenant's: for each of k `plans` the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (m, k, d) of its theta.
+    """One tenant's: for each of k `plans` the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
 
     `price` (k,) is what the plan costs for each micro-dollar forecast, `count` (k,) outcomes behind it. It corrects forecasts of the version
     `predictor` and no others.
@@ -130,14 +130,14 @@ class _Solved:
         return mean, self.inverse + pull @ spread @ pull.swapaxes(1, 2)
 
     def draws(self, rng: np.random.Generator, count: int) -> Array:
-        """Joint draws (count, k, d), in pairs about the mean."""
+        """Joint draws (k, count, d), in pairs about the mean."""
         plans, width = self.told.shape
         half = rng.normal(size=(count // 2, plans + 1, width))
         normal = np.concatenate((half, -half))
         middle = np.linalg.solve(self.top, self.say) + normal[:, -1] @ np.linalg.inv(np.linalg.cholesky(self.top))
-        means = np.einsum("kij,mkj->mki", self.inverse, self.told + self.prior * middle[:, None])
+        means = np.einsum("kij,mkj->kmi", self.inverse, self.told + self.prior * middle[:, None])
         roots = np.linalg.inv(np.linalg.cholesky(self.precision))  # (k, d, d): z' root has the precision's inverse as covariance
-        return np.asarray(means + np.einsum("mki,kij->mkj", normal[:, :-1], roots))
+        return np.asarray(means + np.einsum("mki,kij->kmj", normal[:, :-1], roots))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,17 +160,25 @@ def correct(posterior: Posterior | None, prediction: Prediction, plans: tuple[st
     spread = np.array([forecast.high - forecast.low for forecast in prediction.forecasts]) / 3.29  # a 90 % interval
     if posterior is None or posterior.predictor != prediction.version or not plans:
         return Corrected(success, spread, success + spread * _NORMAL[:, : len(plans)], cost)
-    known = np.array(posterior.places(plans))
     x = rows(prediction.context, success).astype(np.float32)
-    there, take = known >= 0, np.maximum(known, 0)
-    moved = np.where(there, np.einsum("kd,kd->k", posterior.mean[take], x), 0.0)
-    sure = np.where(there, np.sqrt(np.einsum("kd,kde,ke->k", x, posterior.covariance[take], x)), spread)
-    draws = np.where(there, np.einsum("mkd,kd->mk", posterior.samples[:, take], x), spread * _NORMAL[:, : len(plans)])
+    parts = posterior.price, posterior.mean, posterior.covariance, posterior.samples
+    there = np.ones(len(plans), bool)
+    if plans != posterior.plans:
+        known = np.array(posterior.places(plans))
+        there, take = known >= 0, np.maximum(known, 0)
+        parts = tuple(part.take(take, axis=0) for part in parts)
+    price, mean, covariance, samples = parts
+    moved = (mean * x).sum(axis=1)
+    sure = np.sqrt(((covariance @ x[:, :, None])[:, :, 0] * x).sum(axis=1))
+    drawn = (samples @ x[:, :, None])[:, :, 0].T
+    if not there.all():
+        moved, sure, price = np.where(there, moved, 0.0), np.where(there, sure, spread), np.where(there, price, 1.0)
+        drawn = np.where(there, drawn, spread * _NORMAL[:, : len(plans)])
     return Corrected(
         success=np.minimum(np.maximum(success + moved, prediction.in_hand), 1.0),
         spread=sure,
-        draws=np.minimum(np.maximum(success + draws, prediction.in_hand), 1.0),
-        cost=cost * np.where(there, posterior.price[take], 1.0),
+        draws=np.minimum(np.maximum(success + drawn, prediction.in_hand), 1.0),
+        cost=cost * price,
     )
 
 

@@ -2,16 +2,18 @@
 
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from policies import policies
+from policies.learner import Learner
 from predictors.heads.neighbours import Neighbours
 from router.exam import draw
 from router.pipeline import Pipeline
 from router.ports import Spent
-from router.types import Budget, Call, Evidence, Finish, Message, Plan, Price, Query, Sample, Style, Task
+from router.types import Budget, Call, Evidence, Finish, Knobs, Message, Plan, Prediction, Price, Query, Record, Sample, Style, Task
 from tests.workers.toy import Bill
 from workers.executor import LocalExecutor, Pool
 
@@ -94,6 +96,32 @@ def near(rows: int, width: int = 64, plans: int = 10) -> float:
     return statistics.median(taken) * 1e6
 
 
+def online(seen: Mapping[str, Prediction], plans: Sequence[Plan], knobs: Knobs, queries: Sequence[Query]) -> dict[str, float]:
+    """What deciding with 1,000 outcomes learned takes, what learning from one does, and what making a posterior of them does."""
+    rng, learner = np.random.default_rng(0), Learner()
+    rows = []
+    for number in range(1_000):
+        prediction = seen[queries[number % len(queries)].id]
+        names = tuple(one.plan for one in prediction.forecasts)
+        success, costs = (tuple(getattr(one, name) for one in prediction.forecasts) for name in ("success", "cost"))
+        known = {"decision_id": str(number), "tenant": "default", "at": 0.0}
+        choice = {"action": "buy", "plan": names[number % len(names)], "offered": names, "success": success, "costs": costs}
+        context = tuple(prediction.context.tolist())
+        rows.append(Record(id=f"{number}/0", kind="stage", predictor=prediction.version, context=context, **known, **choice))
+        rows.append(Record(id=f"{number}/u", kind="reward", stage=0, reward=float(rng.random() < 0.7), reward_source="unit_test", **known))
+    started = time.perf_counter()
+    for row in rows:
+        learner.fold(row)
+    found = {"learn, per outcome": (time.perf_counter() - started) / len(rows) * 2e6}
+    started = time.perf_counter()
+    posterior = learner.posteriors()[""]
+    found["posterior of one tenant"] = (time.perf_counter() - started) * 1e6
+    for name in ("thompson", "linucb"):
+        policy = policies.build(name).after(posterior)
+        found[f"decide, {name}"] = timed(lambda query, one=policy: one.weigh(seen[query.id], Evidence(), plans, knobs).draw(rng), queries)
+    return found
+
+
 async def stages(pipeline: Pipeline) -> dict[str, float]:
     """What encoding, predicting, deciding, holding and settling money, and logging take."""
     parts, predictor = pipeline._parts, pipeline.predictor
@@ -109,6 +137,7 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     found["predict"] = timed(lambda query: predictor.predict(features[query.id], evidence, plans), queries)
     seen = {query.id: predictor.predict(features[query.id], evidence, plans) for query in queries}
     found["decide"] = timed(lambda query: policy.weigh(seen[query.id], evidence, plans, knobs).draw(rng), queries)
+    found |= online(seen, plans, knobs, queries)
     for count in (1, 3):
         found[f"predict, {count} of {len(plans)} plans"] = timed(
             lambda query, few=plans[:count]: predictor.predict(features[query.id], evidence, few), queries
