@@ -8,9 +8,11 @@ with budgets; Balseiro, Lu & Mirrokni 2020, Dual mirror descent for online alloc
     floor   log value += step x (floor - quality)
     cap     log value += step x (allowance - cost) / scale
 
-after each request. `allowance` is what the cap would have let be spent since the last one: what is left of it, evenly over the time that is left.
-`scale` is the mean cost, so that a step means the same to every tenant. Steps fall as one over the root of the requests so far, as in their
-theorem 1, down to a constant that keeps track of a drifting load. A guard of the cap is apart from all this: `ceiling`.
+after each request. `scale` is the mean cost, so that a step means the same to every tenant. Steps fall as one over the root of the purchases so far,
+as in their theorem 1, down to a constant that keeps track of a drifting load. `allowance` is what the cap lets be spent since the last request. It
+follows the load of the windows before, so that a night does not spend as much as a day (Balseiro, Kumar, Mirrokni, Sivan & Wang 2023, Robust budget
+pacing with a single sample, arXiv 2302.02006). What earlier requests spent too much or lack in quality is made up for by those to come: an integral
+term, without which a drift would leave a lasting error. That the cap holds depends on none of this: see `ceiling`.
 """
 
 import math
@@ -25,11 +27,14 @@ from router.errors import InvalidQuery, Unreachable
 
 Array = NDArray[np.float64]
 
-_FIRST, _FLOOR_STEP, _CAP_STEP = 0.5, 0.05, 0.03  # the step at the first request, and the least for either objective
+_FIRST, _FLOOR_STEP, _CAP_STEP = 0.5, 0.05, 0.03  # the step at the first purchase, and the least for either objective
 _JUMP = 0.5  # no single event moves the logarithm further: costs have heavy tails, and loads pause
 _SPREAD = math.log(1e4)  # nor does it leave the mean cost further behind, where nothing more is to be had or saved
-_MEMORY = 100  # requests over which the mean cost is formed
-_HORIZON = 0.1  # of a window; what was spent too much or too little is made up for over no less, even if the window ends before
+_MEMORY = 100  # purchases over which the mean cost is formed
+_PHASES = 24  # of a window, for its load: the hours of a day
+_HORIZON = 0.1  # of a window's load; what was spent too much or too little is made up for over no less, even if the window ends before
+_RECENT = 1_000  # requests over which quality that was short of the floor is made up for
+_SHORT = 50.0  # requests' worth of it, and no more: a floor that was out of reach for a while is not paid for ever after
 
 
 def _check(name: str, amount: float) -> None:
@@ -93,7 +98,11 @@ class Pace:
     held: float = 0.0  # that requests in flight are expected to cost
     withheld: float = 0.0  # that they may cost at most
     quality: float = 0.0  # sum over all requests
+    deficit: float = 0.0  # quality by which all requests together fell short of the floor, within limits
     count: int = 0  # of all requests
+    bought: int = 0  # of those that cost something
+    profile: tuple[float, ...] = (1 / _PHASES,) * _PHASES  # share of a window's requests that end in each phase of it, learned from those before
+    arrivals: tuple[int, ...] = (0,) * _PHASES  # in each phase of this window
 
     @property
     def mean(self) -> float:
@@ -107,7 +116,7 @@ class Pace:
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "Pace":
         """What `to_dict` gave."""
-        return cls(**saved)
+        return cls(**{**saved, "profile": tuple(saved["profile"]), "arrivals": tuple(saved["arrivals"])})
 
 
 def value(pace: Pace, objective: Objective, at: float) -> float:
@@ -140,11 +149,12 @@ def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at:
     if not 0 <= quality <= 1:
         raise InvalidQuery(f"quality must lie in [0, 1], not {quality}", field="quality")
     now = _advance(pace, objective, at)
-    memory = min(now.count + 1, _MEMORY)
-    now = replace(now, scale=now.scale + (cost - now.scale) / (memory if now.scale else 1) if cost else now.scale)
+    if cost:
+        now = replace(now, bought=now.bought + 1, scale=now.scale + (cost - now.scale) / min(now.bought + 1, _MEMORY))
     now = _commit(now, objective, cost - hold.cost)
     if objective.floor is not None:
-        now = _move(now, _step(now, _FLOOR_STEP) * (objective.floor - quality))
+        now = _lift(now, objective.floor - quality)
+    phase = _phase(now, objective, now.at)
     return replace(
         now,
         spent=now.spent + cost,
@@ -152,6 +162,7 @@ def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at:
         withheld=now.withheld - hold.most,
         quality=now.quality + quality,
         count=now.count + 1,
+        arrivals=(*now.arrivals[:phase], now.arrivals[phase] + 1, *now.arrivals[phase + 1 :]),
     )
 
 
@@ -174,20 +185,32 @@ def _advance(pace: Pace, objective: Objective, at: float) -> Pace:
     """Time passes: the cap allows more, which raises the value, and a new window may begin."""
     if at <= pace.at:
         return pace
-    now = pace
+    now, before, due = pace, _due(pace, objective, pace.at), _due(pace, objective, at)
     if objective.cap is not None and pace.scale:
-        now = _move(now, _step(now, _CAP_STEP) * _rate(pace, objective.cap, objective.window) * (at - pace.at) / pace.scale)
-    windows = math.floor((at - pace.start) / objective.window)
-    if windows > 0:
-        now = replace(now, start=pace.start + windows * objective.window, spent=0.0)
+        ahead = (pace.spent + pace.held) / objective.cap - before
+        allowance = objective.cap * (due - before) * max(0.0, 1 - ahead / max(1 - before, _HORIZON))
+        now = _move(now, _step(now, _CAP_STEP) * allowance / pace.scale)
+    if due >= 1:
+        start = pace.start + math.floor((at - pace.start) / objective.window) * objective.window
+        now = replace(now, start=start, spent=0.0, profile=_learned(pace), arrivals=(0,) * _PHASES)
     return replace(now, at=at)
 
 
-def _rate(pace: Pace, cap: float, window: float) -> float:
-    """Micro-dollars per second to be spent now: those of the cap, and what is ahead of them or behind over the rest of the window."""
-    even, rest = cap / window, pace.start + window - pace.at
-    behind = cap - pace.spent - pace.held - even * rest
-    return max(0.0, even + behind / max(rest, _HORIZON * window))
+def _due(pace: Pace, objective: Objective, at: float) -> float:
+    """Caps to be spent from the start of the window to `at`: one for every whole window, and within one as its load is expected to be spread."""
+    windows, part = divmod((at - pace.start) / objective.window, 1.0)
+    place = _phase(pace, objective, at)
+    return windows + sum(pace.profile[:place]) + pace.profile[place] * (part * _PHASES - place)
+
+
+def _phase(pace: Pace, objective: Objective, at: float) -> int:
+    return min(int((at - pace.start) / objective.window % 1.0 * _PHASES), _PHASES - 1)
+
+
+def _learned(pace: Pace) -> tuple[float, ...]:
+    """The load expected of the next window: half of it is what this window's was, smoothed by one request per phase."""
+    total = sum(pace.arrivals) + _PHASES
+    return tuple((old + (new + 1) / total) / 2 for old, new in zip(pace.profile, pace.arrivals, strict=True))
 
 
 def _commit(pace: Pace, objective: Objective, cost: float) -> Pace:
@@ -195,8 +218,14 @@ def _commit(pace: Pace, objective: Objective, cost: float) -> Pace:
     return _move(pace, -_step(pace, _CAP_STEP) * cost / pace.scale) if objective.cap is not None and pace.scale else pace
 
 
+def _lift(pace: Pace, short: float) -> Pace:
+    """A request's quality was so far under the floor, over it if negative: that and what those before it lack move the value."""
+    deficit = min(_SHORT, max(-_SHORT, pace.deficit + short))
+    return replace(_move(pace, _step(pace, _FLOOR_STEP) * (short + deficit / _RECENT)), deficit=deficit)
+
+
 def _step(pace: Pace, least: float) -> float:
-    return max(least, _FIRST / math.sqrt(pace.count + 1))
+    return max(least, _FIRST / math.sqrt(pace.bought + 1))
 
 
 def _move(pace: Pace, change: float) -> Pace:
