@@ -27,6 +27,7 @@ from router.errors import InvalidQuery, Unreachable
 
 Array = NDArray[np.float64]
 
+_START = 5_000.0  # micro-dollars: the value, and what a request may cost, where nothing is known
 _FIRST, _FLOOR_STEP, _CAP_STEP = 0.5, 0.05, 0.03  # the step at the first purchase, and the least for either objective
 _JUMP = 0.5  # no single event moves the logarithm further: costs have heavy tails, and loads pause
 _SPREAD = math.log(1e4)  # nor does it leave the mean cost further behind, where nothing more is to be had or saved
@@ -37,9 +38,9 @@ _RECENT = 1_000  # requests over which quality that was short of the floor is ma
 _SHORT = 50.0  # requests' worth of it, and no more: a floor that was out of reach for a while is not paid for ever after
 
 
-def _check(name: str, amount: float) -> None:
-    if not 0 <= amount < math.inf:
-        raise InvalidQuery(f"{name} must be finite and not negative, not {amount}", field=name)
+def _check(name: str, amount: float, most: float = math.inf) -> None:
+    if not (0 <= amount <= most and math.isfinite(amount)):
+        raise InvalidQuery(f"{name} must be finite and not negative{'' if most == math.inf else f', and at most {most}'}, not {amount}", field=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class Pace:
 
     start: float  # when the window began; the first may begin any time
     at: float  # of the latest event
-    dual: float = math.log(5_000)  # natural logarithm of the value
+    dual: float = math.log(_START)  # natural logarithm of the value
     scale: float = 0.0  # mean cost of the requests that cost something, 0 before the first
     spent: float = 0.0  # in this window
     held: float = 0.0  # that requests in flight are expected to cost
@@ -119,11 +120,14 @@ class Pace:
         return cls(**{**saved, "profile": tuple(saved["profile"]), "arrivals": tuple(saved["arrivals"])})
 
 
+_SUMS = ("dual", "spent", "held", "withheld", "quality", "deficit", "count", "bought")
+
+
 def value(pace: Pace, objective: Objective, at: float) -> float:
     """Micro-dollars that a right answer is worth in a decision at `at`; 0 where the cap is used up."""
     if objective.value is not None:
         return objective.value
-    return math.exp(_advance(pace, objective, at).dual) if ceiling(pace, objective, at) > 0 else 0.0
+    return math.exp(_accrued(pace, objective, at)) if ceiling(pace, objective, at) > 0 else 0.0
 
 
 def ceiling(pace: Pace, objective: Objective, at: float) -> float:
@@ -133,30 +137,32 @@ def ceiling(pace: Pace, objective: Objective, at: float) -> float:
     """
     if objective.cap is None:
         return math.inf
-    now = _advance(pace, objective, at)
-    return max(0.0, objective.cap - now.spent - now.withheld)
+    spent = 0.0 if _elapsed(pace, objective, at) >= 1 else pace.spent
+    return max(0.0, objective.cap - spent - pace.withheld)
 
 
 def reserve(pace: Pace, objective: Objective, hold: Hold, at: float) -> Pace:
     """A request begins at `at`. It counts at once, so that requests in flight neither overspend nor delay the learning."""
-    now = _commit(_advance(pace, objective, at), objective, hold.cost)
-    return replace(now, held=now.held + hold.cost, withheld=now.withheld + hold.most)
+    now = _advance(pace, objective, at)
+    return replace(now, dual=_charged(now, objective, hold.cost), held=now.held + hold.cost, withheld=now.withheld + hold.most)
 
 
 def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at: float, hold: Hold = NO_HOLD) -> Pace:
     """A request ended at `at`: its micro-dollars, its quality in [0, 1], observed or else predicted, and what was held for it."""
     _check("cost", cost)
-    if not 0 <= quality <= 1:
-        raise InvalidQuery(f"quality must lie in [0, 1], not {quality}", field="quality")
+    _check("quality", quality, most=1)
     now = _advance(pace, objective, at)
     if cost:
         now = replace(now, bought=now.bought + 1, scale=now.scale + (cost - now.scale) / min(now.bought + 1, _MEMORY))
-    now = _commit(now, objective, cost - hold.cost)
+    dual, deficit = _charged(now, objective, cost - hold.cost), now.deficit
     if objective.floor is not None:
-        now = _lift(now, objective.floor - quality)
+        deficit = min(_SHORT, max(-_SHORT, deficit + objective.floor - quality))
+        dual = _moved(now, _step(now, _FLOOR_STEP) * (objective.floor - quality + deficit / _RECENT))
     phase = _phase(now, objective, now.at)
     return replace(
         now,
+        dual=dual,
+        deficit=deficit,
         spent=now.spent + cost,
         held=now.held - hold.cost,
         withheld=now.withheld - hold.most,
@@ -164,6 +170,22 @@ def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at:
         count=now.count + 1,
         arrivals=(*now.arrivals[:phase], now.arrivals[phase] + 1, *now.arrivals[phase + 1 :]),
     )
+
+
+def merge(base: Pace, left: Pace, right: Pace, objective: Objective) -> Pace:
+    """What two routers made of `base`, each unaware of the other, in one: what both added to it adds up.
+
+    The sums are exact. The value is as if the events had come one after the other as long as `base` is a few requests old: each router let the
+    allowance of the same time raise it, which is taken off once.
+    """
+    at = max(left.at, right.at)
+    base, left, right = (_advance(one, objective, at) for one in (base, left, right))
+    bought = left.bought - base.bought, right.bought - base.bought
+    scale = (bought[0] * left.scale + bought[1] * right.scale) / sum(bought) if any(bought) else base.scale
+    sums = {name: getattr(left, name) + getattr(right, name) - getattr(base, name) for name in _SUMS}
+    profile = tuple(one + other - old for one, other, old in zip(left.profile, right.profile, base.profile, strict=True))
+    arrivals = tuple(one + other - old for one, other, old in zip(left.arrivals, right.arrivals, base.arrivals, strict=True))
+    return replace(base, scale=scale, profile=profile, arrivals=arrivals, **sums)
 
 
 def reachable(objective: Objective, success: Array) -> float:
@@ -182,55 +204,56 @@ def reachable(objective: Objective, success: Array) -> float:
 
 
 def _advance(pace: Pace, objective: Objective, at: float) -> Pace:
-    """Time passes: the cap allows more, which raises the value, and a new window may begin."""
-    if at <= pace.at:
-        return pace
-    now, before, due = pace, _due(pace, objective, pace.at), _due(pace, objective, at)
-    if objective.cap is not None and pace.scale:
-        ahead = (pace.spent + pace.held) / objective.cap - before
-        allowance = objective.cap * (due - before) * max(0.0, 1 - ahead / max(1 - before, _HORIZON))
-        now = _move(now, _step(now, _CAP_STEP) * allowance / pace.scale)
-    if due >= 1:
-        start = pace.start + math.floor((at - pace.start) / objective.window) * objective.window
-        now = replace(now, start=start, spent=0.0, profile=_learned(pace), arrivals=(0,) * _PHASES)
-    return replace(now, at=at)
+    """Time passes: the cap allows more, and a new window may begin. An event that comes late counts as of the latest."""
+    at = max(at, pace.at)
+    windows = int(_elapsed(pace, objective, at))
+    now = replace(pace, dual=_accrued(pace, objective, at), at=at)
+    if windows:
+        now = replace(now, start=pace.start + windows * objective.window, spent=0.0, profile=_learned(pace), arrivals=(0,) * _PHASES)
+    return now
 
 
-def _due(pace: Pace, objective: Objective, at: float) -> float:
-    """Caps to be spent from the start of the window to `at`: one for every whole window, and within one as its load is expected to be spread."""
-    windows, part = divmod((at - pace.start) / objective.window, 1.0)
-    place = _phase(pace, objective, at)
-    return windows + sum(pace.profile[:place]) + pace.profile[place] * (part * _PHASES - place)
+def _accrued(pace: Pace, objective: Objective, at: float) -> float:
+    """The dual at `at`: what the cap allows since the latest event raises it, more if less was spent than was due."""
+    if objective.cap is None or not pace.scale or at <= pace.at:
+        return pace.dual
+    before, due = _due(pace, objective, pace.at), _due(pace, objective, at)
+    ahead = (pace.spent + pace.held) / objective.cap - before
+    allowance = objective.cap * (due - before) * max(0.0, 1 - ahead / max(1 - before, _HORIZON))
+    return _moved(pace, _step(pace, _CAP_STEP) * allowance / pace.scale)
 
 
-def _phase(pace: Pace, objective: Objective, at: float) -> int:
-    return min(int((at - pace.start) / objective.window % 1.0 * _PHASES), _PHASES - 1)
+def _charged(pace: Pace, objective: Objective, cost: float) -> float:
+    """The dual after so much more, or less, is spent or expected to be."""
+    return pace.dual if objective.cap is None or not pace.scale else _moved(pace, -_step(pace, _CAP_STEP) * cost / pace.scale)
 
 
-def _learned(pace: Pace) -> tuple[float, ...]:
-    """The load expected of the next window: half of it is what this window's was, smoothed by one request per phase."""
-    total = sum(pace.arrivals) + _PHASES
-    return tuple((old + (new + 1) / total) / 2 for old, new in zip(pace.profile, pace.arrivals, strict=True))
-
-
-def _commit(pace: Pace, objective: Objective, cost: float) -> Pace:
-    """So much more, or less, is spent or will be, which moves the value the other way."""
-    return _move(pace, -_step(pace, _CAP_STEP) * cost / pace.scale) if objective.cap is not None and pace.scale else pace
-
-
-def _lift(pace: Pace, short: float) -> Pace:
-    """A request's quality was so far under the floor, over it if negative: that and what those before it lack move the value."""
-    deficit = min(_SHORT, max(-_SHORT, pace.deficit + short))
-    return replace(_move(pace, _step(pace, _FLOOR_STEP) * (short + deficit / _RECENT)), deficit=deficit)
+def _moved(pace: Pace, change: float) -> float:
+    dual = pace.dual + min(_JUMP, max(-_JUMP, change))
+    centre = math.log(pace.scale or _START)
+    return min(centre + _SPREAD, max(centre - _SPREAD, dual))
 
 
 def _step(pace: Pace, least: float) -> float:
     return max(least, _FIRST / math.sqrt(pace.bought + 1))
 
 
-def _move(pace: Pace, change: float) -> Pace:
-    dual = pace.dual + min(_JUMP, max(-_JUMP, change))
-    if pace.scale:
-        centre = math.log(pace.scale)
-        dual = min(centre + _SPREAD, max(centre - _SPREAD, dual))
-    return replace(pace, dual=dual)
+def _due(pace: Pace, objective: Objective, at: float) -> float:
+    """Caps to be spent from the start of the window to `at`: one for every whole window, and within one as its load is expected to be spread."""
+    elapsed, place = _elapsed(pace, objective, at), _phase(pace, objective, at)
+    return int(elapsed) + sum(pace.profile[:place]) + pace.profile[place] * (elapsed % 1.0 * _PHASES - place)
+
+
+def _elapsed(pace: Pace, objective: Objective, at: float) -> float:
+    """Windows from the start of this one to `at`."""
+    return max(0.0, (at - pace.start) / objective.window)
+
+
+def _phase(pace: Pace, objective: Objective, at: float) -> int:
+    return min(int(_elapsed(pace, objective, at) % 1.0 * _PHASES), _PHASES - 1)
+
+
+def _learned(pace: Pace) -> tuple[float, ...]:
+    """The load expected of the next window: half of it is what this window's was, smoothed by one request per phase."""
+    total = sum(pace.arrivals) + _PHASES
+    return tuple((old + (new + 1) / total) / 2 for old, new in zip(pace.profile, pace.arrivals, strict=True))
