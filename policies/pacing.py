@@ -35,7 +35,7 @@ _MEMORY = 100  # purchases over which the mean cost is formed
 _PHASES = 24  # of a window, for its load: the hours of a day
 _HORIZON = 0.1  # of a window's load; what was spent too much or too little is made up for over no less, even if the window ends before
 _RECENT = 1_000  # requests over which quality that was short of the floor is made up for
-_SHORT = 50.0  # requests' worth of it, and no more: a floor that was out of reach for a while is not paid for ever after
+_SHORT = 15.0  # right answers' worth of it, and no more: a floor that was out of reach for a while is not paid for ever after
 
 
 def _check(name: str, amount: float, most: float = math.inf) -> None:
@@ -135,6 +135,7 @@ def ceiling(pace: Pace, objective: Objective, at: float) -> float:
 
     Where every request holds what it may cost at most, and costs no more, no window's spending exceeds the cap.
     """
+    _check("at", at)
     if objective.cap is None:
         return math.inf
     spent = 0.0 if _elapsed(pace, objective, at) >= 1 else pace.spent
@@ -205,6 +206,7 @@ def reachable(objective: Objective, success: Array) -> float:
 
 def _advance(pace: Pace, objective: Objective, at: float) -> Pace:
     """Time passes: the cap allows more, and a new window may begin. An event that comes late counts as of the latest."""
+    _check("at", at)
     at = max(at, pace.at)
     windows = int(_elapsed(pace, objective, at))
     now = replace(pace, dual=_accrued(pace, objective, at), at=at)
