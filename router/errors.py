@@ -13,7 +13,8 @@
       |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
       |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
       |- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
-      '- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
+      |- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
+      '- Unreachable          FAILED_PRECONDITION UNREACHABLE_FLOOR
 
 Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
 """
@@ -110,6 +111,12 @@ class NoGuarantee(RouterError):
     """The risk asked for cannot be promised with what has been learned so far."""
 
     code, reason = "FAILED_PRECONDITION", "NO_GUARANTEE"
+
+
+class Unreachable(RouterError):
+    """No plan is good enough for the quality that the tenant's objective demands."""
+
+    code, reason = "FAILED_PRECONDITION", "UNREACHABLE_FLOOR"
 
 
 def error_named(reason: str, message: str, **metadata: object) -> RouterError:

@@ -1,0 +1,363 @@
+"""Pacing: simulated tenants who buy what maximises value x success - cost, from menus of six plans, with loads, difficulties and costs that vary."""
+
+import heapq
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.pacing import Hold, Objective, Pace, ceiling, merge, reachable, reserve, update, value
+from router.errors import InvalidQuery, Unreachable
+
+PLANS = np.array([10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0])  # micro-dollars
+FRESH = Pace(start=0.0, at=0.0)
+CAPPED = Objective(cap=1_000, window=10.0)
+FLOORED = Objective(floor=0.7)
+EVENTS = st.lists(st.tuples(st.floats(0, 5), st.floats(0, 1e6), st.floats(0, 1)), max_size=30)
+
+
+def menus(rng, queries, harder=0.0):
+    """Success and cost (queries, plans); the log-odds of success fall by `harder` from the first query to the last."""
+    ability = rng.normal(0, 1.5, queries) - np.linspace(-harder / 2, harder / 2, queries)
+    odds = ability[:, None] + np.linspace(-1, 2.5, len(PLANS)) + rng.normal(0, 0.4, (queries, len(PLANS)))
+    return 1 / (1 + np.exp(-odds)), PLANS * rng.lognormal(0, 0.7, (queries, 1))
+
+
+def arrivals(rng, windows, each, swing, period=1.0):
+    """When queries arrive, window length 1, `each` per window on average; the rate at noon is `swing` times that at midnight."""
+    times = np.sort(rng.uniform(0, windows, round(windows * each * 2 * swing / (swing + 1))))
+    return times[rng.random(len(times)) * swing < 1 + (swing - 1) * (0.5 - 0.5 * np.cos(2 * np.pi * times / period))]
+
+
+def fixed(success, cost, worth):
+    """Mean quality and cost of one value for all."""
+    rows, best = np.arange(len(cost)), (worth * success - cost).argmax(axis=1)
+    bought = worth * success[rows, best] > cost[rows, best]
+    return (success[rows, best] * bought).mean(), (cost[rows, best] * bought).mean()
+
+
+def hindsight(success, cost, enough):
+    """Quality and cost of the least fixed value at which `enough(quality, cost)`."""
+    low, high = 0.0, 25.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(*fixed(success, cost, math.exp(middle))) else (middle, high)
+    return fixed(success, cost, math.exp(high))
+
+
+def most_within(success, cost, cap):
+    """Sum of quality at the fixed value that spends a cap."""
+    return len(cost) * hindsight(success, cost, lambda _, paid: paid * len(cost) >= cap)[0]
+
+
+def spend(rng, objective, times, success, cost, *, tail=1.0, seconds=0.0, slack=4.0, dual=FRESH.dual):
+    """Serve all. Real costs are lognormal around those expected, cut at `slack` times them and the ceiling; answers take `seconds` on average.
+
+    Spending and quality per window in which the answer came, (windows,), and the value of every decision, (queries,).
+    """
+    pace, flying, found = Pace(start=0.0, at=0.0, dual=dual), [], np.zeros((2, math.ceil(times[-1]) + 1))
+    values, surprise = np.zeros(len(times)), rng.lognormal(-tail * tail / 2, tail, len(times))
+    delays = rng.uniform(0, 2 * seconds, len(times))
+    for query, at in enumerate(times.tolist()):
+        while flying and flying[0][0] <= at:
+            end, _, paid, quality, hold = heapq.heappop(flying)
+            pace = update(pace, objective, cost=paid, quality=quality, at=end, hold=hold)
+            found[:, int(end)] += paid, quality
+        values[query], top = value(pace, objective, at), ceiling(pace, objective, at)
+        worth = np.where(cost[query] <= top, values[query] * success[query] - cost[query], -np.inf)
+        plan = int(worth.argmax())
+        price = float(cost[query, plan]) if worth[plan] > 0 else 0.0
+        hold = Hold(cost=price, most=min(slack * price, top))
+        pace = reserve(pace, objective, hold, at)
+        paid, quality = min(price * float(surprise[query]), hold.most), float(success[query, plan]) if price else 0.0
+        heapq.heappush(flying, (at + float(delays[query]), query, paid, quality, hold))
+    return found[0], found[1], values
+
+
+def hold_floor(rng, objective, success, cost, *, observed, dual=FRESH.dual):
+    """Serve all, one after the other. Predicted quality, what the pace was told of it, and cost, each (queries,)."""
+    pace, rows = Pace(start=0.0, at=0.0, dual=dual), []
+    for at, (right, price) in enumerate(zip(success, cost, strict=True)):
+        worth = value(pace, objective, float(at)) * right - price
+        plan = int(worth.argmax())
+        quality, paid = (float(right[plan]), float(price[plan])) if worth[plan] > 0 else (0.0, 0.0)
+        told = float(rng.random() < quality) if observed else quality
+        pace = update(pace, objective, cost=paid, quality=told, at=float(at))
+        rows.append((quality, told, paid))
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize("each", [20, 150, 800])
+@pytest.mark.parametrize(
+    ("swing", "period", "harder", "terms"),
+    [(1, 1, 0, {"tail": 0.0}), (1, 1, 3, {"seconds": 0.005}), (10, 1, 0, {"seconds": 0.005}), (10, 8, 0, {"tail": 2.0})],
+    ids=["stationary", "harder and harder", "day and night", "days of many windows"],
+)
+def test_a_cap_is_kept_and_used_in_every_window(each, swing, period, harder, terms):
+    """After the first window, in which the value starts up to thirty times too high, 90 % of the cap is used, or of all there is to buy."""
+    rng = np.random.default_rng(each)
+    times = arrivals(rng, 5, 2_000, swing, period)
+    success, cost = menus(rng, len(times), harder)
+    objective = Objective(cap=each * 2_000, window=1.0)
+    spent, _, _ = spend(rng, objective, times, success, cost, **terms)
+    dearest = np.bincount(times.astype(int), cost[np.arange(len(times)), success.argmax(axis=1)])
+    assert (spent <= objective.cap).all()
+    assert (spent[1:5] >= 0.9 * np.minimum(objective.cap, 0.8 * dearest[1:])).all()
+
+
+@pytest.mark.parametrize("each", [20, 150, 800])
+@pytest.mark.parametrize("swing", [1, 10])
+def test_a_capped_tenant_gets_nearly_what_hindsight_would(each, swing):
+    """The best fixed value of each window, whose cost is the cap, gives at most 2 % more quality, however the load varies within windows."""
+    rng = np.random.default_rng(each)
+    times = arrivals(rng, 6, 2_000, swing)
+    success, cost = menus(rng, len(times))
+    objective = Objective(cap=each * 2_000, window=1.0)
+    _, quality, values = spend(rng, objective, times, success, cost, tail=0.0)
+    window = times.astype(int)
+    best = sum(most_within(success[window == one], cost[window == one], objective.cap) for one in range(2, 6))
+    assert quality[2:6].sum() >= 0.98 * best
+    late = np.log(values[(window >= 3) & (values > 0)])
+    assert np.quantile(late, 0.9) - np.quantile(late, 0.1) < 0.7  # by day as by night
+
+
+def test_holds_of_expected_costs_keep_a_cap_within_one_percent():
+    """Forty requests fly at any time and may cost any multiple of what was held for them."""
+    rng = np.random.default_rng(0)
+    times = arrivals(rng, 4, 4_000, 1)
+    objective = Objective(cap=600_000, window=1.0)
+    spent, _, _ = spend(rng, objective, times, *menus(rng, len(times)), seconds=0.01, slack=1.0)
+    assert (spent <= 1.01 * objective.cap).all()
+    assert (spent[1:4] >= 0.9 * objective.cap).all()
+
+
+@pytest.mark.parametrize("start", [50, 5_000, 1_000_000])
+def test_the_start_is_forgotten_in_some_hundreds_of_requests(start):
+    rng = np.random.default_rng(1)
+    times = arrivals(rng, 1, 3_000, 1)
+    success, cost = menus(rng, len(times))
+    _, _, values = spend(rng, Objective(cap=450_000, window=1.0), times, success, cost, tail=0.0, dual=math.log(start))
+    assert 700 < np.median(values[600:1_200]) < 3_000  # 1,500 spends the cap
+
+
+@pytest.mark.parametrize("observed", [False, True], ids=["predicted", "observed"])
+@pytest.mark.parametrize("floor", [0.4, 0.6, 0.72])
+@pytest.mark.parametrize("start", [50, 1_000_000])
+def test_a_floor_is_met_at_nearly_the_least_cost(observed, floor, start):
+    """After 1,000 requests: within the 95 % interval, and at most 10 % dearer than the best fixed value."""
+    rng = np.random.default_rng(2)
+    success, cost = menus(rng, 6_000)
+    quality, told, paid = hold_floor(rng, Objective(floor=floor), success, cost, observed=observed, dual=math.log(start))[:, 1_000:]
+    assert abs(told.mean() - floor) <= 1.96 * told.std() / math.sqrt(5_000)
+    wanted = quality.mean() if observed else floor  # luck with observations is not the pace's
+    _, least = hindsight(success[1_000:], cost[1_000:], lambda reached, _: reached >= wanted)
+    assert paid.mean() <= 1.1 * least
+
+
+def test_a_floor_is_met_while_questions_get_harder():
+    """The best that is comparable has a value of its own for every 500 requests."""
+    rng = np.random.default_rng(3)
+    success, cost = menus(rng, 6_000, harder=2)
+    quality, _, paid = hold_floor(rng, Objective(floor=0.6), success, cost, observed=False)
+    assert abs(quality[1_000:].mean() - 0.6) <= 1.96 * quality[1_000:].std() / math.sqrt(5_000)
+    parts = [slice(start, start + 500) for start in range(1_000, 6_000, 500)]
+    least = np.mean([hindsight(success[part], cost[part], lambda reached, _: reached >= 0.6)[1] for part in parts])
+    assert paid[1_000:].mean() <= 1.1 * least
+
+
+def test_a_price_is_what_it_is():
+    objective = Objective(value=700.0)
+    pace = update(reserve(FRESH, objective, Hold(cost=5, most=9), 1.0), objective, cost=1e6, quality=0.0, at=2.0)
+    assert value(pace, objective, 3.0) == 700
+    assert ceiling(pace, objective, 3.0) == math.inf
+
+
+def test_what_is_left_of_a_cap():
+    pace = reserve(FRESH, CAPPED, Hold(cost=100, most=300), 1.0)
+    assert ceiling(pace, CAPPED, 1.0) == 700
+    pace = update(pace, CAPPED, cost=250, quality=1.0, at=2.0, hold=Hold(cost=100, most=300))
+    assert ceiling(pace, CAPPED, 2.0) == 750
+    pace = update(pace, CAPPED, cost=750, quality=0.5, at=9.0)
+    assert (value(pace, CAPPED, 9.5), ceiling(pace, CAPPED, 9.5)) == (0, 0)
+    assert (pace.mean, pace.spent) == (0.75, 1_000)
+
+
+@pytest.mark.parametrize("at", [10.0, 19.9, 57.0])
+def test_a_new_window_has_its_whole_cap_less_what_is_in_flight(at):
+    pace = update(reserve(FRESH, CAPPED, Hold(cost=50, most=80), 3.0), CAPPED, cost=920, quality=1.0, at=4.0)
+    assert value(pace, CAPPED, 9.9) == 0
+    assert value(pace, CAPPED, at) > 0
+    assert ceiling(pace, CAPPED, at) == 920
+    assert reserve(pace, CAPPED, Hold(), at).start == at // 10 * 10
+
+
+@given(EVENTS, st.floats(0.01, 1))
+def test_the_guard_holds_whatever_comes(events, share):
+    """Requests hold some share of the ceiling, as most, and cost all of it; every other one is still flying."""
+    pace, at, spent, flying = FRESH, 0.0, {}, []
+    for number, (gap, _, quality) in enumerate(events):
+        at += gap
+        hold = Hold(cost=1.0, most=share * ceiling(pace, CAPPED, at))
+        pace = reserve(pace, CAPPED, hold, at)
+        flying.append(hold)
+        if number % 2:
+            one = flying.pop(0)
+            pace = update(pace, CAPPED, cost=one.most, quality=quality, at=at, hold=one)
+            spent[at // 10] = spent.get(at // 10, 0.0) + one.most
+    assert all(total <= 1_000 * (1 + 1e-9) for total in spent.values())
+
+
+@given(EVENTS, st.sampled_from([CAPPED, FLOORED, Objective(floor=1.0), Objective(cap=1, window=1e9), Objective(value=0.0)]))
+def test_a_value_is_always_finite_and_never_negative(events, objective):
+    pace, at = FRESH, 0.0
+    for gap, cost, quality in events:
+        at += gap
+        pace = update(reserve(pace, objective, Hold(cost=cost / 2), at), objective, cost=cost, quality=quality, at=at, hold=Hold(cost=cost / 2))
+        assert math.isfinite(value(pace, objective, at))
+        assert value(pace, objective, at + 1.0) >= 0
+        assert sum(pace.profile) == pytest.approx(1)
+
+
+def played(events, objective):
+    pace, at = FRESH, 0.0
+    for gap, cost, quality in events:
+        at += gap
+        pace = update(pace, objective, cost=cost, quality=quality, at=at)
+    return pace
+
+
+@given(EVENTS, st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0, 1), st.floats(0, 1))
+def test_values_respond_the_right_way(events, one, other, less, more):
+    """Spending lowers the value, time raises it, and a larger cap does; bad answers raise the value of a floor."""
+    cheap, dear = sorted((one, other))
+    bad, good = sorted((less, more))
+    pace = played(events, CAPPED)
+    at = pace.at
+    later = [value(pace, Objective(cap=10**9, window=1e6), at + gap) for gap in (0.0, 1.0, 2.0, 50.0)]
+    assert all(left <= right for left, right in pairwise(later))
+    assert reserve(pace, CAPPED, Hold(cost=dear), at).dual <= reserve(pace, CAPPED, Hold(cost=cheap), at).dual
+    assert value(pace, Objective(cap=500_000, window=10.0), at + 1) <= value(pace, Objective(cap=900_000_000, window=10.0), at + 1)
+    pace = played(events, FLOORED)
+    assert update(pace, FLOORED, cost=1, quality=bad, at=at).dual >= update(pace, FLOORED, cost=1, quality=good, at=at).dual
+
+
+@given(EVENTS, EVENTS, st.sampled_from([CAPPED, FLOORED]))
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(before, after, objective):
+    pace = played(before, objective)
+    restored = Pace.from_dict(json.loads(json.dumps(pace.to_dict())))
+    assert restored == pace
+    for number, (_, cost, quality) in enumerate(after):
+        pace, restored = (update(one, objective, cost=cost, quality=quality, at=100.0 + number) for one in (pace, restored))
+        assert value(pace, objective, 200.0) == value(restored, objective, 200.0)
+
+
+def test_an_event_that_comes_late_counts_as_of_the_latest():
+    pace = update(FRESH, CAPPED, cost=10, quality=1.0, at=15.0)
+    late = update(pace, CAPPED, cost=10, quality=1.0, at=9.0)
+    assert (late.at, late.start, late.spent) == (15.0, 10.0, 20)
+
+
+def test_the_allowance_follows_the_load_of_earlier_windows():
+    """All requests come in the first tenth: from the second window on more than three quarters of the cap are due by then."""
+    objective, pace = Objective(cap=1_000, window=10.0), FRESH
+    for window in range(8):
+        for number in range(400):
+            pace = update(pace, objective, cost=1, quality=1.0, at=window * 10 + number / 400)
+    assert sum(pace.profile[:3]) > 0.75
+    assert min(pace.profile) > 0
+
+
+def test_two_updates_merge_to_what_both_did():
+    left = update(FRESH, CAPPED, cost=100, quality=1.0, at=1.0)
+    right = reserve(update(FRESH, CAPPED, cost=300, quality=0.5, at=2.0), CAPPED, Hold(cost=5, most=7), 2.0)
+    both = merge(FRESH, left, right, CAPPED)
+    assert (both.at, both.spent, both.held, both.withheld, both.quality, both.count, both.bought) == (2.0, 400, 5, 7, 1.5, 2, 2)
+    assert both.scale == 200
+    assert sum(both.arrivals) == 2
+    assert merge(FRESH, left, FRESH, CAPPED) == left
+
+
+def test_routers_that_share_a_state_keep_the_cap_together():
+    """Three routers, each of which takes and gives the state only every fourth request of its own."""
+    rng = np.random.default_rng(4)
+    times = arrivals(rng, 3, 3_000, 1)
+    success, cost = menus(rng, len(times))
+    objective, spent = Objective(cap=450_000, window=1.0), np.zeros(3)
+    shared, taken, own = FRESH, [FRESH] * 3, [FRESH] * 3
+    for query, at in enumerate(times.tolist()):
+        router = query % 3
+        worth = value(own[router], objective, at) * success[query] - cost[query]
+        plan = int(worth.argmax())
+        paid = min(float(cost[query, plan]), ceiling(own[router], objective, at)) if worth[plan] > 0 else 0.0
+        own[router] = update(own[router], objective, cost=paid, quality=float(success[query, plan]), at=at)
+        spent[int(at)] += paid
+        if query // 3 % 4 == 3:
+            shared = merge(taken[router], shared, own[router], objective)
+            taken[router] = own[router] = shared
+    assert (spent <= 1.01 * objective.cap).all()
+    assert (spent[1:] >= 0.9 * objective.cap).all()
+
+
+def test_what_is_reachable():
+    success = np.array([0.6, 0.8, 1.0, 0.8] * 100)
+    assert reachable(Objective(floor=0.8), success) == pytest.approx(0.8)
+    assert reachable(Objective(floor=0.805), success) == pytest.approx(0.8)  # within the interval of the mean
+    assert reachable(Objective(cap=5), success) == pytest.approx(0.8)
+    with pytest.raises(Unreachable) as caught:
+        reachable(Objective(floor=0.85), success)
+    assert (caught.value.code, caught.value.reason) == ("FAILED_PRECONDITION", "UNREACHABLE_FLOOR")
+    assert float(caught.value.metadata["reachable"]) == pytest.approx(0.8)
+    assert caught.value.metadata["floor"] == "0.85"
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({}, "value"),
+        ({"value": 1.0, "cap": 5}, "cap"),
+        ({"floor": 0.5, "cap": 5}, "cap"),
+        ({"value": 1.0, "floor": 0.5}, "floor"),
+        ({"value": math.nan}, "value"),
+        ({"value": -1.0}, "value"),
+        ({"value": math.inf}, "value"),
+        ({"floor": 0.0}, "floor"),
+        ({"floor": 1.1}, "floor"),
+        ({"floor": math.nan}, "floor"),
+        ({"cap": 0}, "cap"),
+        ({"cap": -5}, "cap"),
+        ({"cap": math.nan}, "cap"),
+        ({"cap": 5, "window": 0.0}, "window"),
+        ({"cap": 5, "window": math.nan}, "window"),
+        ({"cap": 5, "window": math.inf}, "window"),
+    ],
+)
+def test_an_objective_that_is_none_is_refused(terms, field):
+    with pytest.raises(InvalidQuery) as caught:
+        Objective(**terms)
+    assert caught.value.metadata == {"field": field}
+
+
+@pytest.mark.parametrize(
+    ("act", "field"),
+    [
+        (lambda: update(FRESH, CAPPED, cost=math.nan, quality=0.5, at=1.0), "cost"),
+        (lambda: update(FRESH, CAPPED, cost=-1.0, quality=0.5, at=1.0), "cost"),
+        (lambda: update(FRESH, CAPPED, cost=1.0, quality=1.5, at=1.0), "quality"),
+        (lambda: update(FRESH, CAPPED, cost=1.0, quality=math.nan, at=1.0), "quality"),
+        (lambda: update(FRESH, CAPPED, cost=1.0, quality=0.5, at=math.nan), "at"),
+        (lambda: reserve(FRESH, CAPPED, Hold(), math.inf), "at"),
+        (lambda: value(FRESH, FLOORED, math.nan), "at"),
+        (lambda: Hold(cost=math.inf), "cost"),
+        (lambda: Hold(most=-1.0), "most"),
+        (lambda: reachable(FLOORED, np.array([])), "success"),
+        (lambda: reachable(FLOORED, np.array([0.5, np.nan])), "success"),
+    ],
+)
+def test_what_is_wrong_is_named(act, field):
+    with pytest.raises(InvalidQuery) as caught:
+        act()
+    assert caught.value.metadata == {"field": field}
