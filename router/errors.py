@@ -13,7 +13,8 @@
       |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
       |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
       |- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
-      '- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
+      |- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
+      '- NoSupport            FAILED_PRECONDITION NO_SUPPORT
 
 Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
 """
@@ -110,6 +111,12 @@ class NoGuarantee(RouterError):
     """The risk asked for cannot be promised with what has been learned so far."""
 
     code, reason = "FAILED_PRECONDITION", "NO_GUARANTEE"
+
+
+class NoSupport(RouterError):
+    """The log holds too little of what a policy would do for the policy to be judged by it."""
+
+    code, reason = "FAILED_PRECONDITION", "NO_SUPPORT"
 
 
 def error_named(reason: str, message: str, **metadata: object) -> RouterError:
