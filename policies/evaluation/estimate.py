@@ -52,8 +52,8 @@ def difference(ours: L, theirs: L, estimator: Callable[[L], Terms], interval: In
     Raises as `estimate` does, and `InvalidQuery` where the two do not share a log.
     """
     for name in _SHARED:
-        left, right = getattr(ours, name, None), getattr(theirs, name, None)
-        if (left is None) != (right is None) or (left is not None and not np.array_equal(left, right)):
+        left, right = (np.asarray(getattr(log, name, None)) for log in (ours, theirs))  # what is None becomes an array that equals itself only
+        if not np.array_equal(left, right):
             raise invalid(name, "must be the same for two policies judged on one log")
     return _estimate((ours, theirs), _minus(estimator(ours), estimator(theirs)), interval, support)
 

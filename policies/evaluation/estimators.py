@@ -50,8 +50,10 @@ def switch_dr(trials: Trials, tau: float | None = None) -> Terms:
     """Doubly robust where the ratio is at most `tau`, the model alone elsewhere; 0 is the model alone, infinity is `dr`.
 
     Without `tau` the one of least estimated mean squared error is taken (their section 4.2): the sample variance of the rows over n, plus the square
-    of the mean of rho R over rows with rho > tau, an upper bound of the bias if the model is nowhere wrong by more than R. R is the width of the
-    rewards' bounds, or of what was seen where there are none. The interval of the estimate leaves the bias out; `figures` has its bound.
+    of R times the share of the policy's choices with a ratio above tau, an upper bound of the bias if the model is nowhere wrong by more than R: the
+    width of the rewards' bounds, or of what was seen where there are none. The share is worked out over all actions where `logging` was kept, and
+    estimated by the mean of rho over rows with rho > tau otherwise; that seldom finds a switch worth while. The interval of the estimate leaves the
+    bias out; `figures` has its bound.
 
     Raises `InvalidQuery` without a model and for a `tau` below 0.
     """
@@ -60,7 +62,10 @@ def switch_dr(trials: Trials, tau: float | None = None) -> Terms:
     width = float(np.ptp(trials.reward if trials.bounds is None else trials.bounds))
 
     def modelled(tau: float) -> float:
-        return float(share @ np.where(ratios > tau, ratios, 0.0))
+        if trials.logging is None:
+            return float(share @ np.where(ratios > tau, ratios, 0.0))
+        rare = (trials.logging == 0) | (trials.target > tau * trials.logging) if tau < math.inf else trials.logging == 0
+        return float(share @ np.where(rare, trials.target, 0.0).sum(1))
 
     def error(tau: float) -> float:
         rows = base + np.where(ratios > tau, 0.0, correction)

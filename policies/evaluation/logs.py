@@ -117,8 +117,8 @@ class Trajectories:
     @property
     def running(self) -> Array:
         """Product of the ratios of all steps up to each, (n, T); after the end it stays."""
-        propensity = np.where(self.mask, self.propensity, 1.0)
-        return np.cumprod(np.where(self.mask, self.of_action(self.target) / propensity, 1.0), axis=1)
+        ratios = np.where(self.mask, self.of_action(self.target) / np.where(self.mask, self.propensity, 1.0), 1.0)
+        return np.asarray(np.cumprod(ratios, axis=1), np.float64)
 
     @property
     def before(self) -> Array:

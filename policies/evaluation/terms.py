@@ -56,10 +56,14 @@ class Units:
         count = len(self.numerator)
         return float(np.sqrt((self.influence**2).sum() / (count * (count - 1)))) if count > 1 else float("inf")
 
-    def resampled(self, counts: Array) -> Array:
-        """The estimate for each row of counts (draws, units) of how often a unit was drawn; NaN where a denominator was not drawn at all."""
+    def resampled(self, counts: Array) -> tuple[Array, Array]:
+        """The estimate and its error, (draws,) both, for counts (draws, units) of how often a unit was drawn; NaN where a denominator was not."""
+        size = len(self.numerator)
+        bottom = counts @ self.denominator
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(((counts @ self.numerator) / (counts @ self.denominator)).sum(1))
+            ratio = (counts @ self.numerator) / bottom
+            influence = size * ((1 / bottom) @ self.numerator.T - (ratio / bottom) @ self.denominator.T)
+        return ratio.sum(1), np.sqrt((counts * influence**2).sum(1) / (size * (size - 1)))
 
     @property
     def without(self) -> Array:
