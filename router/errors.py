@@ -14,7 +14,8 @@
       |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
       |- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
       |- NoGuarantee          FAILED_PRECONDITION NO_GUARANTEE
-      '- Unreachable          FAILED_PRECONDITION UNREACHABLE_FLOOR
+      |- Unreachable          FAILED_PRECONDITION UNREACHABLE_FLOOR
+      '- NoSupport            FAILED_PRECONDITION NO_SUPPORT
 
 Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
 """
@@ -117,6 +118,12 @@ class Unreachable(RouterError):
     """No plan is good enough for the quality that the tenant's objective demands."""
 
     code, reason = "FAILED_PRECONDITION", "UNREACHABLE_FLOOR"
+
+
+class NoSupport(RouterError):
+    """The log holds too little of what a policy would do for the policy to be judged by it."""
+
+    code, reason = "FAILED_PRECONDITION", "NO_SUPPORT"
 
 
 def error_named(reason: str, message: str, **metadata: object) -> RouterError:
