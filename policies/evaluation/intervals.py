@@ -2,8 +2,11 @@
 
 `normal` is the delta method. `student`, `percentile` and `bca` draw units with replacement (Efron and Tibshirani 1993, chapters 12, 13 and 14): all
 follow the skewness that importance weights bring along, the last two without an error for each draw. `bernstein` holds at any size, not in the limit
-only, and is wide for it. `student` is the default because it comes nearest to its level on logs that are worth some hundred decisions: over
-simulated ones it held in 93 to 96 %, `bca` in 93 to 96 but seldom over 95, `normal` in 92 to 97.
+only, and is wide for it.
+
+`student` is the default because it came nearest to 95 %. On logs worth a hundred decisions (200 rows, 4,000 logs) it held in 95.4 % for ips, 95.9 for
+snips and 94.3 for dr, `bca` in 94.7, 94.5 and 94.0, `normal` in 94.2, 94.1 and 94.4. With a chance of .03 for what is rarely done (1,000 rows, 1,000
+logs) these were 95.7, 95.3 and 93.0; 94.6, 93.9 and 92.7; 92.0, 93.2 and 94.6: there dr is better served by `normal`.
 """
 
 import math

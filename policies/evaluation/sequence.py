@@ -3,17 +3,18 @@
 With probability `level` the truth lies between `low` and `high` at all times at once, whatever the rule for stopping; an ordinary interval that is
 looked at again and again is sooner or later wrong. The acting policy may learn meanwhile, as long as propensities are those of each moment.
 
-For a term X >= 0 of mean mu <= 1, m_t in [0, 1] a guess of it before X_t is seen and 0 <= lambda_t < 1 chosen before too,
+For a term X >= 0 of mean mu <= 1, m_t in [0, 1] a guess of it before X_t is seen and 0 < lambda < 1,
 
-    prod_t exp( lambda_t (X_t - mu) - psi(lambda_t) (X_t - m_t)^2 ),    psi(l) = -ln(1 - l) - l
+    prod_t exp( lambda (X_t - mu) - psi(lambda) (X_t - m_t)^2 ),    psi(l) = -ln(1 - l) - l
 
 is a supermartingale that begins at 1 (Fan, Grama and Liu 2015, equation 4.11, as X_t - m_t >= -1), so that by Ville's inequality with 1 - alpha
 
-    mu >= ( sum lambda_t X_t - sum psi(lambda_t) (X_t - m_t)^2 - ln(1 / alpha) ) / sum lambda_t    for all t:
+    mu >= mean_t X - ( psi(lambda) sum (X_t - m_t)^2 + ln(1 / alpha) ) / (lambda t)    for all t:
 
 the empirical Bernstein sequence of Waudby-Smith and Ramdas 2024, arXiv 2010.09686, theorem 2, in the form that needs no upper bound of X
-(Waudby-Smith et al. 2022, arXiv 2210.10768). The largest importance weight therefore plays no part. Upper ends are lower ends of the loss: as
-ratios rho average 1, the value of 1 - r is 1 minus that of r; and for two policies rho r + rho' (1 - r) has mean V - V' + 1.
+(Waudby-Smith et al. 2022, arXiv 2210.10768). The largest importance weight therefore plays no part. Every lambda is best at some t; there are a few,
+each with its part of alpha (stitching: Howard et al. 2021, arXiv 1810.08240, section 3.1). Upper ends are lower ends of the loss: as ratios average
+1, the value of 1 - r is 1 minus that of r; and for two policies rho r + rho' (1 - r) has mean V - V' + 1.
 """
 
 import math
@@ -23,7 +24,7 @@ import numpy as np
 
 from policies.evaluation.logs import Array, Trials, invalid
 
-_BOLDEST = 0.75  # of lambda: nearer to 1 pays early and costs later
+_BETS = 0.75 / 2 ** np.arange(9)  # lambda; the largest is best after some ten decisions, the least after a million
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +63,7 @@ def _lower(terms: Array, alpha: float) -> Array:
     """Lower ends, (n,), of the mean, which lies in [0, 1], of terms (n,) not below 0; each is the best so far."""
     count = np.arange(1, len(terms) + 1)
     guess = np.minimum((0.5 + np.cumsum(terms)) / (count + 1), 1.0)
-    before = np.concatenate(([0.5], guess[:-1]))
-    squares = (terms - before) ** 2
-    spread = np.concatenate(([0.25], ((0.25 + np.cumsum(squares)) / (count + 1))[:-1]))
-    bet = np.minimum(np.sqrt(2 * math.log(1 / alpha) / (spread * count * np.log1p(count))), _BOLDEST)
-    cost = np.cumsum((-np.log1p(-bet) - bet) * squares)
-    ends = (np.cumsum(bet * terms) - cost - math.log(1 / alpha)) / np.cumsum(bet)
-    return np.maximum.accumulate(np.maximum(ends, 0.0))
+    squares = np.cumsum((terms - np.concatenate(([0.5], guess[:-1]))) ** 2)
+    doubt = math.log(len(_BETS) / alpha)
+    margin = np.min([((-math.log1p(-bet) - bet) * squares + doubt) / (bet * count) for bet in _BETS.tolist()], axis=0)
+    return np.maximum.accumulate(np.maximum(np.cumsum(terms) / count - margin, 0.0))

@@ -566,21 +566,23 @@ def logs():
 
 
 @pytest.mark.parametrize("estimator", SINGLE)
-@pytest.mark.parametrize(
-    ("kind", "least", "most"),
-    [("student", 0.94, 0.96), ("normal", 0.93, 0.97), ("percentile", 0.93, 0.97), ("bca", 0.93, 0.97), ("bernstein", 0.95, 1)],
-)
-def test_intervals_hold_as_often_as_they_say(logs, estimator, kind, least, most):
+@pytest.mark.parametrize("kind", ["student", "normal", "percentile", "bca", "bernstein"])
+def test_intervals_hold_as_often_as_they_say(logs, estimator, kind):
+    """As far as 1,000 logs can tell, whose share has a standard error of .7 %; a bound for every size must not fall short at all."""
     if kind == "bernstein" and estimator not in {ips, dr}:
         pytest.skip("a ratio of means has no such bound")
-    found = [judged(log, estimator, Interval(kind=kind, resamples=400)) for log, _ in logs]
-    assert least <= np.mean([one.low <= EASY.value <= one.high for one in found]) <= most
+    found = [judged(log, estimator, Interval(kind=kind, resamples=400, seed=seed)) for seed, (log, _) in enumerate(logs)]
+    held = np.mean([one.low <= EASY.value <= one.high for one in found])
+    assert held > 0.95 if kind == "bernstein" else 0.93 <= held <= 0.97
 
 
 @pytest.mark.parametrize("estimator", SINGLE)
 def test_intervals_of_differences_hold_as_often_as_they_say(logs, estimator):
-    found = [difference(log, replace(log, target=EASY.other[kind]), estimator, Interval(resamples=400), LAX) for log, kind in logs]
-    assert 0.935 <= np.mean([one.low <= EASY.lead <= one.high for one in found]) <= 0.965
+    found = [
+        difference(log, replace(log, target=EASY.other[kind]), estimator, Interval(resamples=400, seed=seed), LAX)
+        for seed, (log, kind) in enumerate(logs)
+    ]
+    assert 0.93 <= np.mean([one.low <= EASY.lead <= one.high for one in found]) <= 0.97
 
 
 @pytest.mark.parametrize("estimator", SEQUENTIAL)
@@ -588,8 +590,11 @@ def test_intervals_over_steps_hold_as_often_as_they_say(estimator):
     chain, rng = Chain(), np.random.default_rng(13)
     every = chain.every(model=OFF)
     single = replace(every, weight=None)
-    found = [judged(rows(single, rng.choice(len(every.weight), 200, p=every.weight)), estimator, Interval(resamples=400)) for _ in range(1_000)]
-    assert 0.935 <= np.mean([one.low <= chain.value <= one.high for one in found]) <= 0.965
+    found = [
+        judged(rows(single, rng.choice(len(every.weight), 200, p=every.weight)), estimator, Interval(resamples=400, seed=seed))
+        for seed in range(1_000)
+    ]
+    assert 0.93 <= np.mean([one.low <= chain.value <= one.high for one in found]) <= 0.975
 
 
 def test_grouped_rows_hold_too():
@@ -615,7 +620,7 @@ def test_a_sequence_holds_at_all_times_at_once(compared):
         missed.append(bool(((found.low > truth) | (found.high < truth)).any()))
         terms, count = log.ratios * log.reward, np.arange(1, 1_001)
         mean = np.cumsum(terms) / count
-        error = np.sqrt((np.cumsum(terms**2) / count - mean**2) / count)
+        error = np.sqrt(np.maximum(np.cumsum(terms**2) / count - mean**2, 0) / count)
         peeked.append(bool((np.abs(mean - EASY.value) > 1.96 * error)[30:].any()))
     assert np.mean(missed) <= 0.05
     assert np.mean(peeked) > 0.25
@@ -650,7 +655,7 @@ def test_a_sequence_finds_the_better_policy_and_closes_in():
         assert (np.diff(found.low) >= 0).all()
         assert (np.diff(found.high) <= 0).all()
     exact = estimate(log, ips, NORMAL)
-    assert alone.high[-1] - alone.low[-1] < 3 * (exact.high - exact.low)
+    assert alone.high[-1] - alone.low[-1] < 2.5 * (exact.high - exact.low)
 
 
 def test_a_sequence_follows_the_scale_of_rewards():
