@@ -18,8 +18,6 @@ from router.errors import InvalidQuery
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-_SAME = 1 - 1e-12  # slopes this close are one: of steps along a line the shortest leaves most choice
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Allocation:
@@ -82,8 +80,7 @@ def _steepest(right: Array, price: Array, at: Places, left: float) -> tuple[Plac
     gain = right - np.take_along_axis(right, at[:, None], axis=1)
     extra = price - np.take_along_axis(price, at[:, None], axis=1)
     slope = np.divide(gain, extra, out=np.zeros_like(gain), where=(gain > 0) & (extra > 0) & (extra <= left))
-    top = slope.max(axis=1)
-    place = np.where((slope >= top[:, None] * _SAME) & (slope > 0), extra, np.inf).argmin(axis=1)
+    place = slope.argmax(axis=1)
     rows = np.arange(len(at))
     return place, slope[rows, place], extra[rows, place]
 

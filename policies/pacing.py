@@ -231,9 +231,10 @@ def _charged(pace: Pace, objective: Objective, cost: float) -> float:
 
 
 def _moved(pace: Pace, change: float) -> float:
-    dual = pace.dual + min(_JUMP, max(-_JUMP, change))
+    """The dual after a change, within the limits. They bound the move and never make one, though a dear answer may shift the mean cost far."""
     centre = math.log(pace.scale or _START)
-    return min(centre + _SPREAD, max(centre - _SPREAD, dual))
+    low, high = min(0.0, centre - _SPREAD - pace.dual), max(0.0, centre + _SPREAD - pace.dual)
+    return pace.dual + min(high, _JUMP, max(low, -_JUMP, change))
 
 
 def _step(pace: Pace, least: float) -> float:

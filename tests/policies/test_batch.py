@@ -53,6 +53,18 @@ def test_what_is_left_buys_what_is_under_the_hull():
     assert allocate(success, cost, 10).chosen.tolist() == [0, 0]
 
 
+def test_what_no_longer_fits_gives_way_to_its_own_cheaper_plan_first():
+    """The second query's step ends the greedy with 2 left; the third leaves 1, for the fourth's cheaper plan rather than for the fifth."""
+    success = np.array([[0.8, 0.8], [0.35, 0.35], [0.06, 0.06], [0.11, 0.05], [0.045, 0.045]])
+    cost = np.array([[8.0, 8.0], [5.0, 5.0], [1.0, 1.0], [2.0, 1.0], [1.0, 1.0]])
+    assert allocate(success, cost, 10).chosen.tolist() == [0, -1, 0, 1, -1]
+
+
+def test_a_plan_that_never_fits_does_not_loosen_the_bound():
+    found = allocate(np.array([[0.2, 1.0]]), np.array([[10.0, 100.0]]), 50)
+    assert (found.success, found.bound, found.price) == (0.2, 0.2, 0)
+
+
 def test_what_costs_nothing_is_had_for_nothing():
     found = allocate(np.array([[0.2, 0.3], [0.0, 0.5]]), np.array([[0.0, 0.0], [0.0, 1.0]]), 0)
     assert (found.chosen[0], found.success, found.cost, found.bound) == (1, 0.3, 0, 0.3)

@@ -222,6 +222,19 @@ def test_a_value_is_always_finite_and_never_negative(events, objective):
         assert sum(pace.profile) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("cost", [1e3, 1e5])
+def test_one_dear_request_lowers_a_value_by_a_factor_at_most(cost):
+    pace = played([(0.1, 10.0, 1.0)] * 5, CAPPED)
+    after = update(pace, CAPPED, cost=cost, quality=1.0, at=pace.at)
+    assert pace.dual - 0.5 <= after.dual < pace.dual
+
+
+def test_a_floor_that_nothing_reaches_stops_raising_the_value():
+    """Free and bad: there is no mean cost to bound the value by, but a bound."""
+    pace = played([(1.0, 0.0, 0.0)] * 3_000, FLOORED)
+    assert value(pace, FLOORED, pace.at) == pytest.approx(5e7)
+
+
 def played(events, objective):
     pace, at = FRESH, 0.0
     for gap, cost, quality in events:
@@ -230,7 +243,7 @@ def played(events, objective):
     return pace
 
 
-@given(EVENTS, st.floats(1, 1e5), st.floats(1, 1e5), st.floats(0, 1), st.floats(0, 1))
+@given(EVENTS, st.floats(1, 1e12), st.floats(1, 1e12), st.floats(0, 1), st.floats(0, 1))
 def test_values_respond_the_right_way(events, one, other, less, more):
     """Spending lowers the value, time raises it, and a larger cap does; bad answers raise the value of a floor."""
     cheap, dear = sorted((one, other))
@@ -239,6 +252,7 @@ def test_values_respond_the_right_way(events, one, other, less, more):
     at = pace.at
     later = [value(pace, Objective(cap=10**9, window=1e6), at + gap) for gap in (0.0, 1.0, 2.0, 50.0)]
     assert all(left <= right for left, right in pairwise(later))
+    assert update(pace, CAPPED, cost=dear, quality=1.0, at=at).dual <= pace.dual
     assert reserve(pace, CAPPED, Hold(cost=dear), at).dual <= reserve(pace, CAPPED, Hold(cost=cheap), at).dual
     assert value(pace, Objective(cap=500_000, window=10.0), at + 1) <= value(pace, Objective(cap=900_000_000, window=10.0), at + 1)
     pace = played(events, FLOORED)
