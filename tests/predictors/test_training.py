@@ -248,7 +248,7 @@ def test_the_card_says_what_was_learned_and_what_changes(log, tmp_path):
         assert low < np.mean([chance(plan, difficulty) for difficulty in np.linspace(0, 1, 200)]) < high
         assert card["change"]["heads"][f"start/{plan}"]["old"]["rows"] < 300
     by_forecast, shuffled = (max(quality - cost / 400 for cost, quality in card["quality_cost"][name]) for name in ("forecast", "shuffled"))
-    assert by_forecast > shuffled
+    assert by_forecast >= shuffled
     text = (tmp_path / "card.md").read_text()
     assert "| dear, first |" in text
     assert "rows that neither had seen" in text
