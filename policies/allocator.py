@@ -38,7 +38,7 @@ class Allocator:
     def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """The highest-valued choice, or a recorded exploration."""
         end, worth = ending(prediction, evidence, knobs)
-        bought = {outcome.plan for outcome in evidence.outcomes}
+        bought = evidence.bought
         fresh = [plan.id not in bought for plan in plans]
         success = np.array([forecast.success for forecast in prediction.forecasts])
         cost = np.array([forecast.cost if new else np.inf for forecast, new in zip(prediction.forecasts, fresh, strict=True)])
@@ -47,10 +47,8 @@ class Allocator:
             value += onward_value(prediction, evidence, success, cost, knobs)
         buying = {plan.id: one for plan, one, new in zip(plans, value.tolist(), fresh, strict=True) if new}
         preferred = max(buying, key=buying.__getitem__, default=end)
-        if (
-            evidence.answered and buying.get(preferred, worth) <= knobs.value * prediction.in_hand
-        ):  # what is in hand, withheld or not, is worth as much
-            preferred = end
+        if evidence.answered and buying.get(preferred, worth) <= knobs.value * prediction.in_hand:
+            preferred = end  # what is in hand, withheld or not, is worth as much
         scores = {end: worth, **buying}
         return explore(scores, preferred, knobs, policy=self.version, reason=_reason(prediction, scores, preferred))
 

@@ -47,7 +47,7 @@ class Menu:
     def of(cls, bandit: Bandit, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Self:
         """What is open to a policy here."""
         end, end_worth = ending(prediction, evidence, knobs)
-        bought = {outcome.plan for outcome in evidence.outcomes}
+        bought = evidence.bought
         fresh = np.array([plan.id not in bought for plan in plans], bool)
         seen = correct(bandit.posterior, prediction, tuple(plan.id for plan in plans))
         ahead = onward_value(prediction, evidence, seen.success, np.where(fresh, seen.cost, np.inf), knobs)
@@ -63,6 +63,6 @@ class Menu:
 
     def best(self, worth: Array) -> str:
         """The choice to prefer if purchases are worth this."""
-        if not self.names or (place := int(worth.argmax())) < 0 or worth[place] <= self.least:
+        if not self.names or worth.max() <= self.least:
             return self.end
-        return self.names[place]
+        return self.names[int(worth.argmax())]

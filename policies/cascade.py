@@ -29,7 +29,7 @@ class Cascade:
         """The cheapest plan forecast to reach the bar, or where none is the likeliest; the end where the bar is reached."""
         end, worth = ending(prediction, evidence, knobs)
         bar = max(self.bar, knobs.abstain_below)
-        bought = {outcome.plan for outcome in evidence.outcomes}
+        bought = evidence.bought
         rungs = [one for one in prediction.forecasts if one.plan not in bought]
         scores = {end: worth, **{one.plan: knobs.value * one.success - one.cost for one in rungs}}
         enough = [one for one in rungs if one.success >= bar]

@@ -26,7 +26,7 @@ class Threshold:
     def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """Buy the cheapest plan dearer than any bought so far, or end."""
         end, worth = ending(prediction, evidence, knobs)
-        bought = {outcome.plan for outcome in evidence.outcomes}
+        bought = evidence.bought
         cost = {forecast.plan: forecast.cost for forecast in prediction.forecasts}
         reached = max((cost[plan] for plan in bought & cost.keys()), default=-1.0)
         ladder = [plan.id for plan in plans if plan.id not in bought and cost[plan.id] > reached]

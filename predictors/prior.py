@@ -40,7 +40,7 @@ class Prior:
         in_hand = best.confidence if best else 0.0
         ceilings = np.array([plan.budget.cost or 0 for plan in plans], float)
         ranks = ceilings.argsort().argsort() / max(1, len(plans) - 1)
-        bought = {outcome.plan for outcome in evidence.outcomes}
+        bought = evidence.bought
         return Prediction(
             in_hand=in_hand,
             forecasts=tuple(self._forecast(plan, float(rank), in_hand, plan.id in bought) for plan, rank in zip(plans, ranks, strict=True)),

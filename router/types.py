@@ -361,6 +361,11 @@ class Evidence:
         return len(self.outcomes)
 
     @property
+    def bought(self) -> frozenset[str]:
+        """Ids of the plans bought."""
+        return frozenset(outcome.plan for outcome in self.outcomes)
+
+    @property
     def answered(self) -> bool:
         """Whether any answer could be read."""
         return any(outcome.answer is not None for outcome in self.outcomes)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from policies.metrics import area, path
 from predictors.artifact import load
 from predictors.evidence import summarise
 from predictors.learned import KIND, Learned, head_of
@@ -247,8 +248,9 @@ def test_the_card_says_what_was_learned_and_what_changes(log, tmp_path):
         low, high = card["corrected"][plan]["interval"]
         assert low < np.mean([chance(plan, difficulty) for difficulty in np.linspace(0, 1, 200)]) < high
         assert card["change"]["heads"][f"start/{plan}"]["old"]["rows"] < 300
-    by_forecast, shuffled = (max(quality - cost / 400 for cost, quality in card["quality_cost"][name]) for name in ("forecast", "shuffled"))
-    assert by_forecast >= shuffled
+    by_forecast, shuffled = (path(*np.transpose(card["quality_cost"][name])) for name in ("forecast", "shuffled"))
+    low, high = by_forecast[0][[0, -1]]
+    assert area(by_forecast, low, high) > area(shuffled, low, high)
     text = (tmp_path / "card.md").read_text()
     assert "| dear, first |" in text
     assert "rows that neither had seen" in text
