@@ -34,6 +34,8 @@ app.add_typer(config, name="config")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Where = Annotated[str, typer.Option("--address", help="gRPC address of a running service.", envvar="RHEOSTAT_ADDRESS")]
+Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.")]
+Most = Annotated[int, typer.Option(min=100, help="Latest decisions to judge by, at most.")]
 Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
 T = TypeVar("T")
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
@@ -173,6 +175,58 @@ def benchmark(
         write(found, to)
         err.print(f"The page is {to / 'report.md'}", highlight=False)
     print(json.dumps(found, indent=1)) if as_json else show(found, out)
+
+
+@app.command()
+def evaluate(
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with policy, predictor and knobs to judge; what it leaves out is as it serves.", exists=True, dir_okay=False),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Folder, file or glob of Parquet to judge by; the data folder's journal, if not given.", show_default=False)
+    ] = None,
+    tenant: Tenant = "default",
+    most: Most = 4_000,
+    as_json: Json = False,
+) -> None:
+    """Say from the decision log what a policy would have earned, beside what acted and the controls, before it serves."""
+    _answer(policy, as_json, tenant=tenant, source=log, most=most)
+
+
+@app.command("what-if")
+def what_if(  # noqa: PLR0917 - the options of the command
+    knob: Annotated[str, typer.Argument(help="value, abstain_below, risk or exploration.")] = "value",
+    at: Annotated[list[float] | None, typer.Option(help="A value of the knob; may be repeated. Its whole range, if not given.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="YAML file with another policy, predictor or other knobs than serve.", exists=True, dir_okay=False)
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Parquet to judge by; the data folder's journal, if not given.", show_default=False)] = None,
+    tenant: Tenant = "default",
+    most: Most = 4_000,
+    plot: Annotated[Path | None, typer.Option(help="File for a plot.", dir_okay=False, show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Say from the decision log what quality and cost would be along the range of a tenant's knob, before anybody turns it."""
+    from router.evaluation.show import plot as draw  # noqa: PLC0415 - brings rich tables only when needed
+
+    found = _answer(policy, as_json, tenant=tenant, source=log, most=most, knob=knob, values=tuple(at or ()))
+    if plot:
+        draw(found, plot)
+
+
+def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever a Question takes
+    """Answer it from the log, and print."""
+    from router.evaluation.run import Question, answered  # noqa: PLC0415 - brings DuckDB
+    from router.evaluation.show import show  # noqa: PLC0415
+    from router.settings import candidate  # noqa: PLC0415
+
+    settings = _settings()
+    with _explained(), Progress(console=err, disable=as_json, transient=True) as bar:
+        task = bar.add_task("predicting again")
+        found = answered(settings, Question(candidate=candidate(file), **question), lambda done, total: bar.update(task, completed=done, total=total))
+    print(json.dumps(found, indent=1)) if as_json else show(found, out)
+    return found
 
 
 @app.command()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.types import Answer, Decision, Fate, Features, Outcome, Prediction, Query, Record, Reward, Usage
+from router.types import Answer, Candidate, Decision, Fate, Features, Finish, Outcome, Prediction, Query, Record, Reward, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Book:
             success=tuple(forecasts[name].success if name in forecasts else prediction.in_hand for name in offered),
             costs=tuple(forecasts[name].cost if name in forecasts else 0.0 for name in offered),
             context=tuple(prediction.context.tolist()),
+            chances=tuple(decision.chances.get(name, 0.0) for name in offered),
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,
@@ -78,6 +79,23 @@ def bought(record: Record, outcome: Outcome) -> Record:
         outcome_logprobs=tuple(one.logprob for one in kept),
         outcome_tokens=tuple(one.tokens for one in kept),
         trace=outcome.trace,
+    )
+
+
+def outcome(record: Record) -> Outcome:
+    """What the plan of a row gave, as far as rows tell: texts are gone, and so is what was cancelled. `bought` backwards."""
+    lengths = record.outcome_tokens or (0,) * len(record.outcome_answers)
+    candidates = tuple(
+        Candidate(text="", answer=answer or None, finish=Finish.END, tokens=tokens, logprob=logprob, score=None if math.isnan(score) else score)
+        for answer, score, logprob, tokens in zip(record.outcome_answers, record.outcome_scores, record.outcome_logprobs, lengths, strict=True)
+    )
+    return Outcome(
+        plan=record.plan,
+        answer=record.outcome_answer or None,
+        text="",
+        candidates=candidates,
+        usage=Usage(cost=record.cost, seconds=record.seconds),
+        stop_reason=record.stop_reason,
     )
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from types import MappingProxyType
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
@@ -158,6 +159,16 @@ class TenantSettings(Section):
         return Tenant(id=name, knobs=Knobs(**knobs), limits=Limits(minute=self.per_minute, day=self.per_day), retention=self.retention)
 
 
+class CandidateSettings(Section):
+    """What is to be judged on a log before it serves, as a file says it; what is left out is as the service has it for the tenant."""
+
+    policy: Choice | None = None
+    predictor: Path | None = None
+    """Folder that `rheostat retrain` has written."""
+    knobs: dict[str, object] = Field(default_factory=dict)
+    """By the names that a tenant has them by."""
+
+
 class WorkerSettings(Section):
     """Where plans are run."""
 
@@ -277,3 +288,9 @@ class Settings(BaseSettings):
     def predictor_directory(self) -> Path:
         """Where `rheostat retrain` writes."""
         return self.data / "predictor"
+
+
+def candidate(file: Path | None) -> CandidateSettings:
+    """What a YAML file asks to have judged; nothing else than what serves, without one. Raises ValueError naming what is not in order."""
+    found = yaml.safe_load(file.read_text()) if file else {}
+    return CandidateSettings(**(found or {}))

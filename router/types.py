@@ -400,13 +400,15 @@ _ENDINGS = {Action.STOP.value: Action.STOP, Action.ABSTAIN.value: Action.ABSTAIN
 class Decision:
     """One choice. `propensity` is the exact probability with which it was drawn; `explored` says that another one was preferred.
 
-    `scores` holds the value, in micro-dollars, of every choice that was open: a plan id, `stop` or `abstain`.
+    `scores` holds the value, in micro-dollars, of every choice that was open: a plan id, `stop` or `abstain`; `chances` those of the ones that might
+    be drawn.
     """
 
     action: Action
     plan: str = ""
     propensity: float
     scores: Mapping[str, float]
+    chances: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     explored: bool
     policy: str
     reason: str
@@ -438,6 +440,7 @@ class Choices:
             plan=chosen if action is Action.BUY else "",
             propensity=chance,
             scores=self.scores,
+            chances=self.chances,
             explored=explored,
             policy=self.policy,
             reason=f"explored instead of {self.preferred}" if explored else self.reason,
@@ -566,3 +569,4 @@ class Record:
     outcome_tokens: tuple[int, ...] = ()  # written for each candidate kept
     costs: tuple[float, ...] = ()  # micro-dollars forecast for each choice offered, in `offered` order
     context: tuple[float, ...] = ()  # what a policy that learns online tells queries apart by
+    chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order

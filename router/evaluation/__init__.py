@@ -1,0 +1,1 @@
+"""What the decision log says of a policy, or of a knob, before it serves."""

@@ -1,0 +1,155 @@
+"""The decision log as episodes: what each step of a request saw, did and cost, and what the answer that was given turned out to be worth."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from policies.learner import TRUST
+from router import archive
+from router.record import by_stage, outcome
+from router.types import Action, Evidence, Features, Record
+
+LEFT_OUT = {
+    "unrated": "answered, but nobody has said what the answer was worth",
+    "unfinished": "cut off, or failed",
+    "cached": "answered from the cache, so nothing was decided",
+    "older": "logged before the chances of all choices were",
+    "other features": "described by another version of the features",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, and its micro-dollars."""
+
+    features: Features
+    evidence: Evidence
+    open: tuple[str, ...]
+    chances: tuple[float, ...]
+    action: str
+    cost: float
+
+    @property
+    def propensity(self) -> float:
+        """The chance of what was drawn."""
+        return self.chances[self.open.index(self.action)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Episode:
+    """One request, whole: its steps, and the `quality` in [0, 1] of the answer given, 0 where it was withheld. It stands for `weight` of them."""
+
+    id: str
+    steps: tuple[Step, ...]
+    quality: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Episodes, oldest first, with the rows they are made of, and how many decisions were left out for what reason (see LEFT_OUT)."""
+
+    episodes: tuple[Episode, ...]
+    rows: tuple[Record, ...]
+    left_out: dict[str, int]
+
+    def halves(self) -> tuple["Log", "Log"]:
+        """The older half, and the newer: what was learned from one may be judged by the other."""
+        middle = len(self.episodes) // 2
+        older = {one.id for one in self.episodes[:middle]}
+        rows = [tuple(row for row in self.rows if (row.decision_id in older) is first) for first in (True, False)]
+        return Log(episodes=self.episodes[:middle], rows=rows[0], left_out={}), Log(
+            episodes=self.episodes[middle:], rows=rows[1], left_out=self.left_out
+        )
+
+
+def read(files: Sequence[Path], tenant: str, version: str, most: int) -> Log:
+    """The latest episodes of a tenant, at most `most`, whose features are of `version`."""
+    decisions: dict[str, dict[str, Record]] = defaultdict(dict)
+    rated: set[str] = set()
+    for file in reversed(files):  # rewards come after what they rate
+        if len(rated) >= most:
+            break
+        table = ds.dataset(str(file), schema=archive.SCHEMA, format="parquet").to_table(filter=ds.field("tenant") == tenant)
+        for row in map(archive.record, table.to_pylist()):
+            decisions[row.decision_id].setdefault(row.id, row)
+            if row.kind == "reward":
+                rated.add(row.decision_id)
+    return _log([by_stage(list(rows.values())) for rows in decisions.values()], version, most)
+
+
+def _log(decisions: Iterable[list[Record]], version: str, most: int) -> Log:
+    left_out: Counter[str] = Counter()
+    found: list[tuple[list[Record], Episode]] = []
+    for rows in sorted((rows for rows in decisions if rows[0].kind == "stage"), key=lambda rows: rows[0].at):
+        episode = _episode(rows, version)
+        if isinstance(episode, str):
+            left_out[episode] += 1
+        else:
+            found.append((rows, episode))
+    found = found[-most:]
+    weighed = _weighed([episode for _, episode in found], left_out["unrated"])
+    return Log(episodes=weighed, rows=tuple(row for rows, _ in found for row in rows), left_out=dict(left_out))
+
+
+def _weighed(episodes: Sequence[Episode], unrated: int) -> tuple[Episode, ...]:
+    """Answers withheld need no rating to count; those given stand for the ones that nobody rated too, or there would be too few of them."""
+    given = [one for one in episodes if one.steps[-1].action != Action.ABSTAIN]
+    if not given or len(given) == len(episodes):
+        return tuple(episodes)
+    weight = 1 + unrated / len(given)
+    return tuple(
+        Episode(id=one.id, steps=one.steps, quality=one.quality, weight=1.0 if one.steps[-1].action == Action.ABSTAIN else weight) for one in episodes
+    )
+
+
+def _episode(rows: Sequence[Record], version: str) -> Episode | str:
+    """A request's, or why it is left out."""
+    stages, rewards = [row for row in rows if row.kind == "stage"], [row for row in rows if row.kind == "reward"]
+    last = stages[-1]
+    if last.stop_reason == "cached":
+        return "cached"
+    if any(sum(row.chances) == 0 for row in stages):
+        return "older"
+    if version and {stages[0].feature_version, last.feature_version} != {version}:
+        return "other features"
+    planned = last.action == Action.BUY and not last.stop_reason  # the caller carried it out
+    if [row.stage for row in stages] != list(range(len(stages))) or (last.action == Action.BUY and not planned):
+        return "unfinished"
+    quality = 0.0 if last.action == Action.ABSTAIN else _worth(stages, rewards, planned)
+    if quality is None:
+        return "unrated"
+    return Episode(id=last.decision_id, steps=tuple(_steps(stages)), quality=quality)
+
+
+def _steps(stages: Sequence[Record]) -> Iterable[Step]:
+    evidence = Evidence()
+    for row in stages:
+        action = row.plan or row.action
+        cost = row.cost if row.stop_reason or action == Action.STOP else row.costs[row.offered.index(action)]
+        features = Features(vector=np.array(row.features, np.float32), names=(), version=row.feature_version)
+        yield Step(features=features, evidence=evidence, open=row.offered, chances=row.chances, action=action, cost=float(cost))
+        if row.action == Action.BUY and row.stop_reason not in ("", "failed", "cancelled"):
+            evidence = evidence.plus(outcome(row))
+
+
+def _worth(stages: Sequence[Record], rewards: Sequence[Record], planned: bool) -> float | None:
+    """What the most trusted word says of the answer given; None where nobody has said."""
+    told = {row.reward_source: right for row in rewards if (right := _right(stages, row, planned)) is not None}
+    return told[max(told, key=lambda source: TRUST.get(source, 0.0))] if told else None
+
+
+def _right(stages: Sequence[Record], reward: Record, planned: bool) -> float | None:
+    value = reward.reward
+    if value is None or not 0 <= value <= 1:
+        return None
+    if planned or reward.stage < 0:
+        return value
+    answers = {row.stage: row.outcome_answer for row in stages}
+    if answers.get(reward.stage) == stages[-1].answer:
+        return value
+    return 0.0 if value == 1 else None  # another answer is right; or another is wrong, which tells nothing of this one
