@@ -27,6 +27,7 @@ from router.admission import Admission, Permits
 from router.cache import RedisCache
 from router.child import kept_running
 from router.errors import BadArtifact
+from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
@@ -98,7 +99,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(_reloading(settings, pipeline))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
-        facade = RouterService(pipeline, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
+        desk = Desk(settings)
+        stack.callback(desk.close)
+        facade = RouterService(pipeline, desk, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
         await server.start()
         stack.push_async_callback(server.stop, 0)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import grpc
-from rheostat.v1 import query_pb2
+from rheostat.v1 import evaluation_pb2, query_pb2
 from rheostat.v1 import router_service_pb2 as pb
 from rheostat.v1.router_service_pb2_grpc import RouterServiceServicer
 from structlog.contextvars import bind_contextvars
@@ -16,6 +16,7 @@ from router.errors import DeadlineExceeded
 from router.types import Knobs, Query
 
 if TYPE_CHECKING:
+    from router.evaluation.desk import Desk
     from router.pipeline import Pipeline
 
 MARGIN = 0.1  # seconds, but at most a tenth of what is left, kept back for bringing the answer home
@@ -24,8 +25,9 @@ MARGIN = 0.1  # seconds, but at most a tenth of what is left, kept back for brin
 class RouterService(RouterServiceServicer):
     """The public service. `defaults_of` gives a tenant's knobs or raises UnknownTenant; no call takes longer than `max_deadline` seconds."""
 
-    def __init__(self, pipeline: "Pipeline", defaults_of: Callable[[str], Knobs], max_deadline: float = 120.0) -> None:
+    def __init__(self, pipeline: "Pipeline", desk: "Desk", defaults_of: Callable[[str], Knobs], max_deadline: float = 120.0) -> None:
         self._pipeline = pipeline
+        self._desk = desk
         self._defaults_of = defaults_of
         self._max_deadline = max_deadline
 
@@ -63,6 +65,23 @@ class RouterService(RouterServiceServicer):
         tenant = self._tenant(request.tenant)
         bind_contextvars(decision_id=request.decision_id)
         return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant))
+
+    async def EvaluatePolicy(
+        self,
+        request: evaluation_pb2.EvaluatePolicyRequest,
+        context: grpc.aio.ServicerContext[evaluation_pb2.EvaluatePolicyRequest, evaluation_pb2.EvaluatePolicyResponse],
+    ) -> evaluation_pb2.EvaluatePolicyResponse:
+        """Judges a policy by the log."""
+        return wire.evaluation_to_pb(await self._desk.ask(self._tenant(request.tenant), wire.stated(request.knobs), request.decisions))
+
+    async def PreviewKnob(
+        self,
+        request: evaluation_pb2.PreviewKnobRequest,
+        context: grpc.aio.ServicerContext[evaluation_pb2.PreviewKnobRequest, evaluation_pb2.PreviewKnobResponse],
+    ) -> evaluation_pb2.PreviewKnobResponse:
+        """Turns a knob on paper."""
+        tenant, knobs = self._tenant(request.tenant), wire.stated(request.knobs)
+        return wire.preview_to_pb(await self._desk.ask(tenant, knobs, request.decisions, knob=request.knob, values=tuple(request.values)))
 
     def _query(self, query: query_pb2.Query, remaining: float | None) -> Query:
         tenant = self._tenant(query.tenant)

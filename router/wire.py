@@ -1,12 +1,12 @@
 """RouterService's messages from and to the nouns: nothing else in the router, but what it shares with the workers, knows protobuf."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
-from rheostat.v1 import answer_pb2, decision_pb2, query_pb2, router_service_pb2, usage_pb2
+from rheostat.v1 import answer_pb2, decision_pb2, evaluation_pb2, query_pb2, router_service_pb2, usage_pb2
 
 from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
 from router.types import Answer, Decision, Final, Knobs, Planned, Prediction, Query, Receipt, Record, Reward, Stage
@@ -28,7 +28,7 @@ def query_from_pb(query: query_pb2.Query, tenant: str, deadline: float, defaults
         task=task_from_pb(query.task),
         deadline=deadline,
         budget=budget_from_pb(query.budget),
-        knobs=_knobs(query.knobs, defaults) if query.HasField("knobs") else defaults,
+        knobs=replace(defaults, **stated(query.knobs)) if query.HasField("knobs") else defaults,
         seed=query.seed if query.HasField("seed") else None,
     )
 
@@ -69,18 +69,51 @@ def explanation_to_pb(records: Sequence[Record]) -> router_service_pb2.ExplainDe
     )
 
 
-def _knobs(knobs: query_pb2.Knobs, defaults: Knobs) -> Knobs:
-    return replace(
-        defaults,
-        value=knobs.value_microdollars if knobs.HasField("value_microdollars") else defaults.value,
-        abstain_below=knobs.abstain_below if knobs.HasField("abstain_below") else defaults.abstain_below,
-        risk=knobs.risk if knobs.HasField("risk") else defaults.risk,
-        exploration=knobs.exploration if knobs.HasField("exploration") else defaults.exploration,
-        max_stages=knobs.max_stages if knobs.HasField("max_stages") else defaults.max_stages,
-        plans=tuple(knobs.plans) or defaults.plans,
-        policy=knobs.policy if knobs.HasField("policy") else defaults.policy,
-        cache=knobs.cache if knobs.HasField("cache") else defaults.cache,
+def stated(knobs: query_pb2.Knobs) -> dict[str, Any]:
+    """The knobs that a message states, by the names that `Knobs` has for them."""
+    found = {field.name.removesuffix("_microdollars"): value for field, value in knobs.ListFields()}
+    return {name: tuple(value) if name == "plans" else value for name, value in found.items()}
+
+
+def evaluation_to_pb(found: Mapping[str, Any]) -> evaluation_pb2.EvaluatePolicyResponse:
+    """A policy beside what acted and the controls."""
+    return evaluation_pb2.EvaluatePolicyResponse(
+        policy=found["policy"],
+        predictor=found["predictor"],
+        decisions=found["decisions"],
+        estimates=[_estimate(name, one, found["ahead_of"].get(name)) for name, one in found["estimates"].items()],
+        not_judged=found["not_judged"],
     )
+
+
+def preview_to_pb(found: Mapping[str, Any]) -> evaluation_pb2.PreviewKnobResponse:
+    """A knob along its range."""
+    return evaluation_pb2.PreviewKnobResponse(
+        now=found["now"],
+        points=[evaluation_pb2.KnobPoint(at=one["at"], estimate=_estimate("", one)) for one in found["points"]],
+        logged=_estimate("logged", found["logged"]),
+        constants=[_estimate(plan, one) for plan, one in found["constants"].items()],
+        decisions=found["decisions"],
+    )
+
+
+def _estimate(name: str, one: Mapping[str, Any], ahead: Mapping[str, Any] | None = None) -> evaluation_pb2.PolicyEstimate:
+    return evaluation_pb2.PolicyEstimate(
+        name=name,
+        quality=_estimated(one.get("quality")),
+        cost_microdollars=_estimated(one.get("cost")),
+        net_microdollars=_estimated(one.get("net")),
+        ahead_microdollars=_estimated(ahead),
+        effective_decisions=one.get("effective", 0.0),
+        refused=one.get("refused", ""),
+        modelled_quality=one["modelled"]["quality"],
+        modelled_cost_microdollars=one["modelled"]["cost"],
+        warnings=one.get("warnings", ()),
+    )
+
+
+def _estimated(one: Mapping[str, float] | None) -> evaluation_pb2.Estimated | None:
+    return evaluation_pb2.Estimated(**one) if one and "value" in one else None
 
 
 def _prediction(prediction: Prediction) -> decision_pb2.Prediction:

@@ -78,7 +78,7 @@ def test_makefile_runs_modules_that_exist():
 
 
 def test_readme_lists_the_commands_there_are():
-    assert set(re.findall(r"^\| `rheostat (\w+)", README, re.MULTILINE)) == set(get_command(app).commands)
+    assert set(re.findall(r"^\| `rheostat ([\w-]+)", README, re.MULTILINE)) == set(get_command(app).commands)
 
 
 def test_readme_lists_settings_with_their_defaults(monkeypatch):

@@ -29,6 +29,7 @@ def fitted(trajectories: Trajectories, design: Array, offset: Array) -> Array:
 def _backward(log: Trajectories, design: Array, offset: Array, kept: Mask) -> Array:
     steps = log.action.shape[1]
     model, ahead, weights = np.zeros(offset.shape), np.zeros(len(log.action)), log.weights
+    known = np.full(offset.shape, np.nan) if log.known is None else log.known
     for step in reversed(range(steps)):
         rows = np.flatnonzero(kept & log.mask[:, step])
         beta = np.zeros(design.shape[-1])
@@ -38,5 +39,6 @@ def _backward(log: Trajectories, design: Array, offset: Array, kept: Mask) -> Ar
             gram = (x * weights[rows, None]).T @ x + _RIDGE * np.eye(x.shape[1])
             beta = np.linalg.solve(gram, x.T @ (weights[rows] * y))
         model[:, step] = offset[:, step] + design[:, step] @ beta
-        ahead = np.where(log.mask[:, step], (log.target[:, step] * model[:, step]).sum(1), 0.0)
+        values = np.where(np.isnan(known[:, step]), model[:, step], known[:, step])
+        ahead = np.where(log.mask[:, step], (log.target[:, step] * values).sum(1), 0.0)
     return model

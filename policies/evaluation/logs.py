@@ -89,6 +89,8 @@ class Trajectories:
 
     `mask` (n, T) is true where a step was taken: from the first on without a gap; what stands elsewhere is not read. `reward` (n, T) is counted
     undiscounted. `model` (n, T, k) predicts the sum of rewards from this step on under the policy under evaluation. `weight` and `group` are (n,).
+    `known` (n, T, k) is that sum where it is known of an action, taken or not, NaN elsewhere: of answering with what is in hand, say, where that was
+    rated. Such an action ends the sequence, and whether it is known must not depend on what came later: then no ratio need be paid for it.
 
     Raises `InvalidQuery` naming the field that is not in order.
     """
@@ -99,6 +101,7 @@ class Trajectories:
     target: Array
     mask: Mask
     model: Array | None = None
+    known: Array | None = None
     logging: Array | None = None
     weight: Array | None = None
     group: Places | None = None
@@ -108,11 +111,27 @@ class Trajectories:
         _require(self.mask.shape == shape and self.mask.dtype == np.bool_, "mask", f"must be booleans of shape {shape}")
         _require(bool(self.mask[:, 0].all() and (self.mask[:, 1:] <= self.mask[:, :-1]).all()), "mask", "must begin with a step and have no gap")
         _check(self, self.mask)
+        _require(self.known is None or self.known.shape == self.target.shape, "known", f"must have shape {self.target.shape}")
 
     @property
     def ratios(self) -> Array:
         """Importance ratio of each whole trajectory, (n,)."""
-        return self.running[:, -1]
+        return self.mass[:, -1]
+
+    @property
+    def mass(self) -> Array:
+        """How much each row counts after each step, (n, T): `running`, but an action that is known counts without being taken. It is 1 on average."""
+        if self.known is None:
+            return self.running
+        there = (~np.isnan(self.known) & self.mask[..., None]).astype(np.float64)
+        settled = np.cumsum(self.before * self.expected(there), axis=1)
+        ended = np.maximum.accumulate(self.of_action(there) > 0, axis=1)
+        return np.asarray(settled + np.where(ended, 0.0, self.running))
+
+    @property
+    def values(self) -> Array | None:
+        """The model, corrected by what is known, (n, T, k)."""
+        return self.model if self.model is None or self.known is None else np.where(np.isnan(self.known), self.model, self.known)
 
     @property
     def running(self) -> Array:
@@ -123,7 +142,12 @@ class Trajectories:
     @property
     def before(self) -> Array:
         """`running` before each step, (n, T): 1 at first."""
-        return np.hstack((np.ones((len(self.action), 1)), self.running[:, :-1]))
+        return _before(self.running)
+
+    @property
+    def mass_before(self) -> Array:
+        """`mass` before each step, (n, T)."""
+        return _before(self.mass)
 
     @property
     def rewards(self) -> Array:
@@ -153,6 +177,10 @@ class Trajectories:
 
 
 Log = Trials | Trajectories
+
+
+def _before(after: Array) -> Array:
+    return np.hstack((np.ones((len(after), 1)), after[:, :-1]))
 
 
 def invalid(field: str, rule: str) -> InvalidQuery:

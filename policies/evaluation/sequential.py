@@ -9,6 +9,8 @@ v_t = sum_b pi(b | x_t) q(x_t, b), sums over n trajectories and their steps t:
     WDR    sum_t ( sum rho_t (r_t - q_t) / sum rho_t
                    + sum rho_t-1 v_t / sum rho_t-1 )                          Thomas and Brunskill 2016, arXiv 1604.00923, section 5
 
+In the denominators of WDR what is known of an action counts without being taken, as in its numerators.
+
 PDIS and DR are unbiased where propensities are right; DR also where they are not, if the model is. The weighted ones are consistent, and steadier.
 """
 
@@ -38,12 +40,12 @@ def sequential_dr(trajectories: Trajectories) -> Terms:
 def wdr(trajectories: Trajectories) -> Terms:
     """Weighted doubly robust over steps. Raises `InvalidQuery` without a model."""
     base, correction = _parts(trajectories)
-    return Terms(method="wdr", numerator=np.hstack((base, correction)), denominator=np.hstack((trajectories.before, trajectories.running)))
+    return Terms(method="wdr", numerator=np.hstack((base, correction)), denominator=np.hstack((trajectories.mass_before, trajectories.mass)))
 
 
 def _parts(trajectories: Trajectories) -> tuple[Array, Array]:
     """rho_t-1 v_t and rho_t (r_t - q_t), (n, T) both."""
-    if trajectories.model is None:
+    values = trajectories.values
+    if values is None:
         raise invalid("model", "is needed by doubly robust estimators")
-    base = trajectories.before * trajectories.expected(trajectories.model)
-    return base, trajectories.running * (trajectories.rewards - trajectories.of_action(trajectories.model))
+    return trajectories.before * trajectories.expected(values), trajectories.running * (trajectories.rewards - trajectories.of_action(values))

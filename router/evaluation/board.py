@@ -16,7 +16,10 @@ STOP, ABSTAIN = Action.STOP.value, Action.ABSTAIN.value
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Board:
-    """Episodes as arrays: n of them, of at most T steps, k choices by name. `quality` and `cost` are rewards (n, T)."""
+    """Episodes as arrays: n of them, of at most T steps, k choices by name. `quality` and `cost` are rewards (n, T).
+
+    `known` (n, T, k) is the quality of ending at a step, where it is known (see `Step.in_hand`), NaN elsewhere.
+    """
 
     episodes: Sequence[Episode]
     names: tuple[str, ...]
@@ -26,6 +29,7 @@ class Board:
     mask: Mask
     quality: Array
     cost: Array
+    known: Array
     weight: Array
 
     @classmethod
@@ -46,6 +50,7 @@ class Board:
             mask=np.zeros(shape, bool),
             quality=np.zeros(shape),
             cost=np.zeros(shape),
+            known=np.full((*shape, len(names)), np.nan),
             weight=np.array([episode.weight for episode in episodes]),
         )
         for row, episode in enumerate(episodes):
@@ -54,6 +59,7 @@ class Board:
                 board.mask[at], board.action[at], board.propensity[at], board.cost[at] = True, place[one.action], one.propensity, one.cost
                 for name, chance in zip(one.open, one.chances, strict=True):
                     board.logging[row, step, place[name]] = chance
+                board.known[row, step, -2:] = one.in_hand, 0.0
             board.quality[row, len(episode.steps) - 1] = episode.quality
         board.logging[~board.mask, -1] = 1.0
         return board

@@ -1,5 +1,6 @@
 """The decision log as episodes: what each step of a request saw, did and cost, and what the answer that was given turned out to be worth."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ LEFT_OUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, and its micro-dollars."""
+    """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, and its micro-dollars.
+
+    `in_hand` is what the answer then in hand was rated, where the plan that gave it was rated for itself; NaN elsewhere.
+    """
 
     features: Features
     evidence: Evidence
@@ -32,6 +36,7 @@ class Step:
     chances: tuple[float, ...]
     action: str
     cost: float
+    in_hand: float = math.nan
 
     @property
     def propensity(self) -> float:
@@ -123,16 +128,26 @@ def _episode(rows: Sequence[Record], version: str) -> Episode | str:
     quality = 0.0 if last.action == Action.ABSTAIN else _worth(stages, rewards, planned)
     if quality is None:
         return "unrated"
-    return Episode(id=last.decision_id, steps=tuple(_steps(stages)), quality=quality)
+    return Episode(id=last.decision_id, steps=tuple(_steps(stages, rewards)), quality=quality)
 
 
-def _steps(stages: Sequence[Record]) -> Iterable[Step]:
-    evidence = Evidence()
+def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step]:
+    """A plan's own rating tells what its answer would have been worth, had it been given; others' tell only sometimes, which would mislead."""
+    evidence, answers = Evidence(), [row.outcome_answer for row in stages]
+    rated = {answers[row.stage]: row.reward for row in rewards if 0 <= row.stage < len(stages) and row.reward is not None}
     for row in stages:
         action = row.plan or row.action
         cost = row.cost if row.stop_reason or action == Action.STOP else row.costs[row.offered.index(action)]
         features = Features(vector=np.array(row.features, np.float32), names=(), version=row.feature_version)
-        yield Step(features=features, evidence=evidence, open=row.offered, chances=row.chances, action=action, cost=float(cost))
+        yield Step(
+            features=features,
+            evidence=evidence,
+            open=row.offered,
+            chances=row.chances,
+            action=action,
+            cost=float(cost),
+            in_hand=rated.get(row.answer, math.nan) if row.answer and all(one.answer in (None, *rated) for one in evidence.outcomes) else math.nan,
+        )
         if row.action == Action.BUY and row.stop_reason not in ("", "failed", "cancelled"):
             evidence = evidence.plus(outcome(row))
 

@@ -34,14 +34,19 @@ class Judge:
 
     def measured(self, target: Array) -> dict[str, Trajectories]:
         """The log for quality, cost, and what is left of the one when the other is paid."""
-        quality = self._log(target, self.board.quality, self.foreseen.success)
-        cost = self._log(target, self.board.cost, self.foreseen.cost)
+        quality = self._log(target, self.board.quality, self.foreseen.success, self.board.known)
+        cost = self._log(target, self.board.cost, self.foreseen.cost, np.where(np.isnan(self.board.known), np.nan, 0.0))
         assert quality.model is not None
         assert cost.model is not None
-        net = replace(quality, reward=self.value * quality.reward - cost.reward, model=self.value * quality.model - cost.model)
+        net = replace(
+            quality,
+            reward=self.value * quality.reward - cost.reward,
+            model=self.value * quality.model - cost.model,
+            known=self.value * self.board.known,
+        )
         return {"quality": quality, "cost": cost, "net": net}
 
-    def _log(self, target: Array, reward: Array, offset: Array) -> Trajectories:
+    def _log(self, target: Array, reward: Array, offset: Array, known: Array) -> Trajectories:
         board = self.board
         log = Trajectories(
             action=board.action,
@@ -49,6 +54,7 @@ class Judge:
             reward=reward,
             target=target,
             mask=board.mask,
+            known=known,
             logging=board.logging,
             weight=None if (board.weight == 1).all() else board.weight,
         )
@@ -63,7 +69,8 @@ class Judge:
         except NoSupport as error:
             return {"refused": error.message, "modelled": modelled}
         return {
-            **{name: _told(one) for name, one in found.items()},
+            "quality": {name: min(1.0, max(0.0, end)) for name, end in _told(found["quality"]).items()},
+            **{name: _told(found[name]) for name in ("cost", "net")},
             "effective": found["net"].effective,
             "warnings": list(found["net"].warnings),
             "modelled": modelled,
@@ -121,8 +128,9 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def _modelled(log: Trajectories) -> float:
-    assert log.model is not None
-    return float(np.average((log.target[:, 0] * log.model[:, 0]).sum(1), weights=log.weights))
+    values = log.values
+    assert values is not None
+    return float(np.average((log.target[:, 0] * values[:, 0]).sum(1), weights=log.weights))
 
 
 def _told(found: Estimate) -> dict[str, float]:

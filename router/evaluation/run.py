@@ -1,12 +1,6 @@
 """From a question about a policy or a knob to its answer: what the service has, what the log has, and the arithmetic on them."""
 
-import asyncio
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +12,9 @@ from predictors import predictors
 from predictors.learned import Learned
 from predictors.training.log import parquet_files
 from router.app import first_predictor
-from router.errors import InvalidQuery, Overloaded, RouterError, UnknownTenant
+from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
+from router.evaluation.desk import Question
 from router.evaluation.episodes import Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
@@ -27,22 +22,9 @@ from router.journal import log_files
 from router.ports import Policy, Predictor
 from router.settings import CandidateSettings, Choice, Settings, TenantSettings
 
-MOST = 4_000  # episodes: enough for two digits, and seconds of work
 KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
 _POINTS = 13
 _SPAN = 32.0  # times the value in force, up and down
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """About a candidate for one tenant, or with `knob` about the candidate along a range of that knob (`values`, or else all of it)."""
-
-    candidate: CandidateSettings
-    tenant: str = "default"
-    source: Path | None = None  # Parquet files; the data folder's journal, if not given
-    most: int = MOST
-    knob: str = ""
-    values: tuple[float, ...] = ()
 
 
 def _silent(done: int, total: int) -> None:
@@ -92,7 +74,10 @@ def _terms(tenant: TenantSettings, changes: dict[str, object]) -> TenantSettings
 
 
 def _serving(settings: Settings, name: str) -> Choice:
-    return settings.policies[name or next(iter(settings.policies))]
+    name = name or next(iter(settings.policies))
+    if name not in settings.policies:
+        raise UnknownPolicy(f"no policy {name!r} is configured; there are {', '.join(settings.policies)}", policy=name)
+    return settings.policies[name]
 
 
 def _predictor(settings: Settings, candidate: CandidateSettings) -> Predictor:
@@ -127,36 +112,3 @@ def _policy(settings: Settings, choice: Choice, tenant: str, log: Log) -> tuple[
     known = learner.posteriors()
     posterior = known.get(tenant) or known.get(FLEET)
     return (policy.after(posterior) if posterior else policy), newer
-
-
-class Desk:
-    """Answers questions in a process of its own, one at a time, so that calls do not wait for the arithmetic. Close it when done."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._busy = False
-        self._pool: ProcessPoolExecutor | None = None
-
-    async def ask(self, question: Question) -> dict[str, Any]:
-        """As `answered`; raises Overloaded while another question is being answered."""
-        if self._busy:
-            raise Overloaded("another evaluation is under way: ask again when it is done")
-        self._busy = True
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._process(), answered, self._settings, question)
-        except BrokenProcessPool as error:
-            self.close()
-            raise RouterError(f"the evaluation's process ended: {error}") from error
-        finally:
-            self._busy = False
-
-    def _process(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
-        return self._pool
-
-    def close(self) -> None:
-        """End its process."""
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None

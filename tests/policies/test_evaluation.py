@@ -671,3 +671,23 @@ def test_a_sequence_needs_bounds_and_single_decisions(field, wrong):
         sequence(replace(HAND, **{field: wrong}))
     with pytest.raises(InvalidQuery, match="level must"):
         sequence(HAND, level=1.0)
+
+
+@pytest.mark.parametrize("estimator", [sequential_dr, wdr])
+def test_what_is_known_of_an_action_needs_no_ratio(estimator):
+    """All that can happen, weighted by its chance: stop with what is worth .3, or go on, which is right in .6. It is never stopped in the log."""
+    stop = np.array([[0.3, np.nan]])
+    log = Trajectories(
+        action=np.array([[1, 0], [1, 0]]),
+        propensity=np.ones((2, 2)),
+        reward=np.array([[0.0, 1.0], [0.0, 0.0]]),
+        target=np.tile(np.array([[0.75, 0.25], [1.0, 0.0]]), (2, 1, 1)),
+        logging=np.tile(np.array([[0.0, 1.0], [1.0, 0.0]]), (2, 1, 1)),
+        mask=np.ones((2, 2), bool),
+        model=np.full((2, 2, 2), 0.9),
+        known=np.stack((np.stack((stop[0], np.array([np.nan, np.nan]))),) * 2),
+        weight=np.array([0.6, 0.4]),
+    )
+    assert value(log, estimator) == pytest.approx(0.75 * 0.3 + 0.25 * 0.6)
+    assert np.allclose(log.ratios, 1.0)
+    assert overlap(replace(log, known=None)).average == pytest.approx(0.25)

@@ -24,8 +24,10 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from router import errors
+from router.evaluation.desk import Desk
 from router.server import SERVICE, Server
 from router.service import RouterService
+from router.settings import Settings
 from router.status import error_of
 from router.telemetry import Telemetry
 from router.types import Action, Answer, Curve, Decision, Final, Knobs, Planned, Prediction, Receipt, Record, Stage, Usage
@@ -96,7 +98,7 @@ class Door:
 async def opened(pipeline, address="127.0.0.1:0", drain_delay=0.0, max_deadline=120.0, spans=None):
     telemetry, calls, stop = Telemetry(spans=spans), [], asyncio.Event()
     telemetry.called = lambda *call: calls.append(call)
-    server = Server(RouterService(pipeline, defaults_of, max_deadline), address, telemetry)
+    server = Server(RouterService(pipeline, Desk(Settings()), defaults_of, max_deadline), address, telemetry)
     await server.start()
     async with asyncio.TaskGroup() as group:
         served = group.create_task(server.serve_until(stop, drain_delay, 5.0))
@@ -384,7 +386,7 @@ async def test_health_and_reflection(door):
     assert SERVICE in {service.name for service in listed.list_services_response.service}
     files = map(descriptor_pb2.FileDescriptorProto.FromString, described.file_descriptor_response.file_descriptor_proto)
     assert [method.name for file in files for service in file.service for method in service.method] == [
-        "PlanQuery", "AnswerQuery", "ReportOutcome", "ExplainDecision",
+        "PlanQuery", "AnswerQuery", "ReportOutcome", "ExplainDecision", "EvaluatePolicy", "PreviewKnob",
     ]  # fmt: skip
     assert door.calls == []
 
@@ -395,7 +397,7 @@ async def test_a_unix_socket_serves_as_well(pipeline, tmp_path):
 
 
 async def test_a_port_in_use_is_an_error(pipeline):
-    service = RouterService(pipeline, defaults_of)
+    service = RouterService(pipeline, Desk(Settings()), defaults_of)
     first = Server(service, "127.0.0.1:0", Telemetry())
     with pytest.raises(RuntimeError):
         Server(service, f"127.0.0.1:{first.port}", Telemetry())

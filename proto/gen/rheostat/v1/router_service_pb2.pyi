@@ -4,6 +4,7 @@ from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from rheostat.v1 import answer_pb2 as _answer_pb2
 from rheostat.v1 import decision_pb2 as _decision_pb2
+from rheostat.v1 import evaluation_pb2 as _evaluation_pb2
 from rheostat.v1 import query_pb2 as _query_pb2
 from rheostat.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers

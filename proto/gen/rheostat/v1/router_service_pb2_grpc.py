@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from rheostat.v1 import evaluation_pb2 as rheostat_dot_v1_dot_evaluation__pb2
 from rheostat.v1 import router_service_pb2 as rheostat_dot_v1_dot_router__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -57,6 +58,16 @@ class RouterServiceStub:
                 request_serializer=rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionResponse.FromString,
                 _registered_method=True)
+        self.EvaluatePolicy = channel.unary_unary(
+                '/rheostat.v1.RouterService/EvaluatePolicy',
+                request_serializer=rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyResponse.FromString,
+                _registered_method=True)
+        self.PreviewKnob = channel.unary_unary(
+                '/rheostat.v1.RouterService/PreviewKnob',
+                request_serializer=rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServiceServicer:
@@ -93,6 +104,20 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluatePolicy(self, request, context):
+        """Says from this router's decision log what a policy would have earned, before it serves. It takes seconds; one at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewKnob(self, request, context):
+        """Says from this router's decision log what quality and cost would be along the range of a tenant's knob. It takes seconds; one at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -115,6 +140,16 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.ExplainDecision,
                     request_deserializer=rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'EvaluatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluatePolicy,
+                    request_deserializer=rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyResponse.SerializeToString,
+            ),
+            'PreviewKnob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewKnob,
+                    request_deserializer=rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +263,60 @@ class RouterService:
             '/rheostat.v1.RouterService/ExplainDecision',
             rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionRequest.SerializeToString,
             rheostat_dot_v1_dot_router__service__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.RouterService/EvaluatePolicy',
+            rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyRequest.SerializeToString,
+            rheostat_dot_v1_dot_evaluation__pb2.EvaluatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewKnob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.RouterService/PreviewKnob',
+            rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobRequest.SerializeToString,
+            rheostat_dot_v1_dot_evaluation__pb2.PreviewKnobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,67 @@
+"""Where questions about policies and knobs are asked: one at a time, and answered in a process of its own."""
+
+import asyncio
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from router.errors import Overloaded, RouterError
+from router.settings import CandidateSettings, Settings
+
+MOST = 4_000  # episodes: enough for two digits, and seconds of work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """About a candidate for one tenant, or with `knob` about the candidate along a range of that knob (`values`, or else all of it)."""
+
+    candidate: CandidateSettings
+    tenant: str = "default"
+    source: Path | None = None  # Parquet files; the data folder's journal, if not given
+    most: int = MOST
+    knob: str = ""
+    values: tuple[float, ...] = ()
+
+
+def _answered(settings: Settings, question: Question) -> dict[str, Any]:
+    """In the other process, which alone loads what answering takes."""
+    from router.evaluation.run import answered  # noqa: PLC0415
+
+    return answered(settings, question)
+
+
+class Desk:
+    """Answers questions in a process of its own, one at a time, so that calls do not wait for the arithmetic. Close it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._busy = False
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def ask(self, tenant: str, knobs: dict[str, object], decisions: int = 0, **about: Any) -> dict[str, Any]:  # noqa: ANN401 - of a Question
+        """As `run.answered`, of this tenant's policy with other knobs; raises Overloaded while another question is being answered."""
+        if self._busy:
+            raise Overloaded("another evaluation is under way: ask again when it is done")
+        question = Question(candidate=CandidateSettings(knobs=knobs), tenant=tenant, most=decisions or MOST, **about)
+        self._busy = True
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._process(), _answered, self._settings, question)
+        except BrokenProcessPool as error:
+            self.close()
+            raise RouterError(f"the evaluation's process ended: {error}") from error
+        finally:
+            self._busy = False
+
+    def _process(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
+        return self._pool
+
+    def close(self) -> None:
+        """End its process."""
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
