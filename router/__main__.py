@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
+promote = typer.Typer(help="Bring a candidate to serve, step by step and by evidence alone.", no_args_is_help=True)
+app.add_typer(promote, name="promote")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Where = Annotated[str, typer.Option("--address", help="gRPC address of a running service.", envvar="RHEOSTAT_ADDRESS")]
@@ -289,6 +292,41 @@ def replay(
         same = "yes" if (one.answer or "") == row.outcome_answer else f"no: {row.outcome_answer}"
         table.add_row(str(row.stage), row.plan, one.answer or "", same, str(len(one.candidates)), one.stop_reason)
     out.print(table)
+
+
+@promote.command("begin")
+def promote_begin(
+    file: Annotated[Path, typer.Argument(help="YAML file of the candidate: policy, predictor, knobs.", exists=True, dir_okay=False)],
+    tenant: Tenant = "default",
+    as_json: Json = False,
+) -> None:
+    """Put a candidate into the shadow of a tenant's requests; from there it comes to a share of them, and to all, if it is better."""
+    from router.promotion.state import begun  # noqa: PLC0415
+    from router.settings import candidate  # noqa: PLC0415
+
+    with _explained():
+        _stood(tenant, as_json, begun(candidate(file), time.time()))
+
+
+@promote.command("status")
+def promote_status(tenant: Tenant = "default", as_json: Json = False) -> None:
+    """Tell how far the candidate has come, why, and what the honesty guard found."""
+    _stood(tenant, as_json)
+
+
+@promote.command("stop")
+def promote_stop(tenant: Tenant = "default", as_json: Json = False) -> None:
+    """Take the candidate back: what is configured decides again, within a second, on every router."""
+    _stood(tenant, as_json, None, stop=True)
+
+
+def _stood(tenant: str, as_json: bool, begins: Any = None, *, stop: bool = False) -> None:  # noqa: ANN401 - a Promotion, loaded late
+    """Change a promotion if asked to, in the Redis that the service uses, and print how it stands."""
+    from router.promotion.keeper import changed  # noqa: PLC0415 - brings the service
+    from router.promotion.show import show  # noqa: PLC0415
+
+    found = _run(changed(_settings(), tenant, begins, stop=stop))
+    print(json.dumps(found.told(), indent=1)) if as_json else show(tenant, found, out)
 
 
 @config.command("show")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,15 @@ from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
-from router.pipeline import Parts, Pipeline, Second
+from router.pipeline import Arm, Parts, Pipeline, Second
 from router.ports import Encoder, Policy, Predictor, Verifier
+from router.promotion.keeper import keeping
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Choice, Settings
 from router.store import Store, open_redis
-from router.telemetry import open_telemetry
+from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants
 from workers.backends import backends
 from workers.pool import Pool
@@ -101,6 +102,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         desk = Desk(settings)
         stack.callback(desk.close)
+        await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
         facade = RouterService(pipeline, desk, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
         await server.start()
@@ -129,6 +131,18 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
     async with AsyncExitStack() as stack:
         if bandits:
             await stack.enter_async_context(learning(store, learner, publish))
+        yield
+
+
+@asynccontextmanager
+async def _promotions(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Candidates come to serve, and the honesty guard asks whether routing is worth it."""
+
+    def apply(arms: Mapping[str, Sequence[Arm]]) -> None:
+        pipeline.arms = arms
+
+    async with keeping(settings, store, desk, apply) as keeper:
+        telemetry.watch_guard(lambda: {tenant: one.guard.closed for tenant, one in keeper.standings.items()})
         yield
 
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import structlog
@@ -57,6 +59,24 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """Who decides a share of a tenant's requests, drawn by request; what is None is as configured. `note` is given with the reasons.
+
+    Its knobs take the place of the tenant's, not of those that a request states.
+    """
+
+    name: str
+    share: float
+    policy: Policy | None = None
+    predictor: Predictor | None = None
+    knobs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
+
+
+AS_CONFIGURED = Arm(name="", share=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a pipeline is made of."""
 
@@ -93,6 +113,7 @@ class Turn:
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     broken: bool = False  # a pool failed while an answer was in hand
+    note: str = ""
 
     @property
     def left(self) -> Budget:
@@ -116,13 +137,14 @@ class Turn:
 class Pipeline:
     """Every request is one walk through the parts.
 
-    `predictor`, and `learned`, policies by name and tenant that know more than those configured, may be replaced at any time: a request keeps what it
-    began with.
+    `predictor`, `learned`, policies by name and tenant that know more than those configured, and `arms`, by tenant, may be replaced at any time: a
+    request keeps what it began with.
     """
 
     def __init__(self, parts: Parts, predictor: Predictor) -> None:
         self.predictor = predictor
         self.learned: Mapping[tuple[str, str], Policy] = {}
+        self.arms: Mapping[str, Sequence[Arm]] = {}
         self._parts = parts
         self._rng = np.random.default_rng()  # making one takes longer than deciding
 
@@ -223,7 +245,8 @@ class Pipeline:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        return prediction, turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
+        decision = turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
+        return prediction, replace(decision, reason=f"{turn.note}: {decision.reason}") if turn.note else decision
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""
@@ -274,15 +297,20 @@ class Pipeline:
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
 
     async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+        rng = self._rng if query.seed is None else np.random.default_rng(query.seed)
+        tenant, arm = self._parts.tenants[query.tenant], self._arm(query, rng)
+        changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
+        query = replace(query, knobs=replace(query.knobs, **changed), traced=tenant.retention is Retention.FULL)
         turn = Turn(
-            query=replace(query, traced=self._parts.tenants[query.tenant].retention is Retention.FULL),
-            book=book,
+            query=query,
+            book=replace(book, arm=arm.name),
             bill=bill,
             features=_NOTHING,
-            predictor=self.predictor,
-            policy=self._policy(query),
+            predictor=arm.predictor or self.predictor,
+            policy=arm.policy or self._policy(query),
             plans=self._allowed(query),
-            rng=self._rng if query.seed is None else np.random.default_rng(query.seed),
+            rng=rng,
+            note=arm.note,
         )
         if turn.knobs.abstain_below > 1:
             risk = query.knobs.risk
@@ -292,6 +320,18 @@ class Pipeline:
         if not await self._describe(turn, self._parts.describer):
             turn.predictor = self._parts.prior
         return turn
+
+    def _arm(self, query: Query, rng: np.random.Generator) -> Arm:
+        """Of a request that names a policy of its own, what it names decides."""
+        arms = self.arms.get(query.tenant)
+        if not arms or query.knobs.policy != self._parts.tenants[query.tenant].knobs.policy:
+            return AS_CONFIGURED
+        at = rng.random()
+        for arm in arms:
+            at -= arm.share
+            if at < 0:
+                return arm
+        return AS_CONFIGURED
 
     async def _describe(self, turn: Turn, describer: Describer) -> bool:
         """Whether it worked; a describer that fails leaves the features as they are."""

@@ -15,6 +15,7 @@ class Book:
     decision_id: str
     prompt: str
     trace_id: str = ""
+    arm: str = ""
 
     def stage(self, index: int, at: float, *, features: Features, prediction: Prediction, decision: Decision, best: Answer | None) -> Record:
         """The row of one decision, as it stood before anything was bought."""
@@ -44,6 +45,7 @@ class Book:
             costs=tuple(forecasts[name].cost if name in forecasts else 0.0 for name in offered),
             context=tuple(prediction.context.tolist()),
             chances=tuple(decision.chances.get(name, 0.0) for name in offered),
+            arm=self.arm,
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,

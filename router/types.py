@@ -570,3 +570,4 @@ class Record:
     costs: tuple[float, ...] = ()  # micro-dollars forecast for each choice offered, in `offered` order
     context: tuple[float, ...] = ()  # what a policy that learns online tells queries apart by
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
+    arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`

@@ -2,15 +2,19 @@
 
 import asyncio
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from router.errors import Overloaded, RouterError
 from router.settings import CandidateSettings, Settings
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MOST = 4_000  # episodes: enough for two digits, and seconds of work
 
 
@@ -26,6 +30,14 @@ class Question:
     values: tuple[float, ...] = ()
 
 
+class Return(NamedTuple):
+    """What one request came to: who decided (see `Record.arm`), the quality of its answer, and its micro-dollars."""
+
+    arm: str
+    quality: float
+    cost: float
+
+
 def _answered(settings: Settings, question: Question) -> dict[str, Any]:
     """In the other process, which alone loads what answering takes."""
     from router.evaluation.run import answered  # noqa: PLC0415
@@ -33,27 +45,42 @@ def _answered(settings: Settings, question: Question) -> dict[str, Any]:
     return answered(settings, question)
 
 
+def _returns(settings: Settings, question: Question, since: float) -> list[Return]:
+    """In the other process."""
+    from router.evaluation.run import returns  # noqa: PLC0415
+
+    return returns(settings, question, since)
+
+
 class Desk:
     """Answers questions in a process of its own, one at a time, so that calls do not wait for the arithmetic. Close it when done."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._busy = False
+        self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
 
     async def ask(self, tenant: str, knobs: dict[str, object], decisions: int = 0, **about: Any) -> dict[str, Any]:  # noqa: ANN401 - of a Question
-        """As `run.answered`, of this tenant's policy with other knobs; raises Overloaded while another question is being answered."""
-        if self._busy:
+        """Of this tenant's policy with other knobs, for a caller; raises Overloaded while anything else is being answered."""
+        if self._busy.locked():
             raise Overloaded("another evaluation is under way: ask again when it is done")
-        question = Question(candidate=CandidateSettings(knobs=knobs), tenant=tenant, most=decisions or MOST, **about)
-        self._busy = True
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._process(), _answered, self._settings, question)
-        except BrokenProcessPool as error:
-            self.close()
-            raise RouterError(f"the evaluation's process ended: {error}") from error
-        finally:
-            self._busy = False
+        return await self.answer(Question(candidate=CandidateSettings(knobs=knobs), tenant=tenant, most=decisions or MOST, **about))
+
+    async def answer(self, question: Question) -> dict[str, Any]:
+        """As `run.answered`, when it is this question's turn."""
+        return await self._done(_answered, question)
+
+    async def returns(self, question: Question, since: float) -> list[Return]:
+        """As `run.returns`, when it is this question's turn."""
+        return await self._done(_returns, question, since)
+
+    async def _done(self, work: Callable[Concatenate[Settings, P], T], *about: P.args, **named: P.kwargs) -> T:
+        async with self._busy:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._process(), partial(work, self._settings, *about, **named))
+            except BrokenProcessPool as error:
+                self.close()
+                raise RouterError(f"the evaluation's process ended: {error}") from error
 
     def _process(self) -> ProcessPoolExecutor:
         if self._pool is None:

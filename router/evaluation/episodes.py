@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ LEFT_OUT = {
     "cached": "answered from the cache, so nothing was decided",
     "older": "logged before the chances of all choices were",
     "other features": "described by another version of the features",
+    "damaged": "whose rows do not fit together",
 }
 
 
@@ -46,12 +47,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Episode:
-    """One request, whole: its steps, and the `quality` in [0, 1] of the answer given, 0 where it was withheld. It stands for `weight` of them."""
+    """One request, whole: its steps, and the `quality` in [0, 1] of the answer given, 0 where it was withheld. It stands for `weight` of them.
+
+    `arm` says who decided, and `at`, Unix seconds, when it began.
+    """
 
     id: str
+    at: float
+    arm: str
     steps: tuple[Step, ...]
     quality: float
     weight: float = 1.0
+
+    @property
+    def cost(self) -> float:
+        """Micro-dollars of all its steps."""
+        return sum(step.cost for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +83,15 @@ class Log:
         )
 
 
-def read(files: Sequence[Path], tenant: str, version: str, most: int) -> Log:
-    """The latest episodes of a tenant, at most `most`, whose features are of `version`."""
+def read(files: Sequence[Path], tenant: str, version: str, most: int, without: Sequence[str] = ()) -> Log:
+    """The latest episodes of a tenant, at most `most`, whose features are of `version`; `without` columns that nobody will look at."""
+    columns = [name for name in archive.SCHEMA.names if name not in without]
     decisions: dict[str, dict[str, Record]] = defaultdict(dict)
     rated: set[str] = set()
     for file in reversed(files):  # rewards come after what they rate
         if len(rated) >= most:
             break
-        table = ds.dataset(str(file), schema=archive.SCHEMA, format="parquet").to_table(filter=ds.field("tenant") == tenant)
+        table = ds.dataset(str(file), schema=archive.SCHEMA, format="parquet").to_table(columns, ds.field("tenant") == tenant)
         for row in map(archive.record, table.to_pylist()):
             decisions[row.decision_id].setdefault(row.id, row)
             if row.kind == "reward":
@@ -107,14 +119,29 @@ def _weighed(episodes: Sequence[Episode], unrated: int) -> tuple[Episode, ...]:
     if not given or len(given) == len(episodes):
         return tuple(episodes)
     weight = 1 + unrated / len(given)
-    return tuple(
-        Episode(id=one.id, steps=one.steps, quality=one.quality, weight=1.0 if one.steps[-1].action == Action.ABSTAIN else weight) for one in episodes
-    )
+    return tuple(one if one.steps[-1].action == Action.ABSTAIN else replace(one, weight=weight) for one in episodes)
 
 
 def _episode(rows: Sequence[Record], version: str) -> Episode | str:
     """A request's, or why it is left out."""
     stages, rewards = [row for row in rows if row.kind == "stage"], [row for row in rows if row.kind == "reward"]
+    last = stages[-1]
+    planned = last.action == Action.BUY and not last.stop_reason  # the caller carried it out
+    if odd := _odd(stages, planned, version):
+        return odd
+    quality = 0.0 if last.action == Action.ABSTAIN else _worth(stages, rewards, planned)
+    if quality is None:
+        return "unrated"
+    try:
+        steps = tuple(_steps(stages, rewards))
+        whole = all(0 < step.propensity <= 1 and math.isfinite(step.cost) for step in steps)
+    except ValueError:  # lists that should be of one length, or a choice that was not open
+        whole = False
+    return Episode(id=last.decision_id, at=stages[0].at, arm=last.arm, steps=steps, quality=quality) if whole else "damaged"
+
+
+def _odd(stages: Sequence[Record], planned: bool, version: str) -> str:
+    """Why a request's stages cannot be judged, "" where they can."""
     last = stages[-1]
     if last.stop_reason == "cached":
         return "cached"
@@ -122,13 +149,8 @@ def _episode(rows: Sequence[Record], version: str) -> Episode | str:
         return "older"
     if version and {stages[0].feature_version, last.feature_version} != {version}:
         return "other features"
-    planned = last.action == Action.BUY and not last.stop_reason  # the caller carried it out
-    if [row.stage for row in stages] != list(range(len(stages))) or (last.action == Action.BUY and not planned):
-        return "unfinished"
-    quality = 0.0 if last.action == Action.ABSTAIN else _worth(stages, rewards, planned)
-    if quality is None:
-        return "unrated"
-    return Episode(id=last.decision_id, steps=tuple(_steps(stages, rewards)), quality=quality)
+    whole = [row.stage for row in stages] == list(range(len(stages))) and (last.action != Action.BUY or planned)
+    return "" if whole else "unfinished"
 
 
 def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step]:

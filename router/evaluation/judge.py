@@ -95,18 +95,21 @@ class Judge:
         """Every plan, bought whatever is asked."""
         return {plan: self.estimates(constant(self.board, plan), _QUICK) for plan in self.board.names[:-2]}
 
-    def controls(self, target: Array, cost: float, constants: Mapping[str, Mapping[str, Any]]) -> dict[str, Array]:
+    def controls(self, target: Array, cost: float, known: Mapping[str, Mapping[str, Any]], best: str) -> dict[str, Array]:
         """What a policy is to be measured against: the best constant plan, the static mixture of its cost, and itself without the query."""
-        known = {plan: one for plan, one in constants.items() if "refused" not in one}
         if not known:
             return {"the same purchases, whatever is asked": self.blind(target)}
-        best = max(known, key=lambda plan: known[plan]["net"]["value"])
         shares = _mixture({plan: (one["cost"]["value"], one["quality"]["value"]) for plan, one in known.items()}, cost)
         return {
-            f"always {best}, the best constant plan": constant(self.board, best),
+            always(best): constant(self.board, best),
             f"static mixture of that cost ({_shares(shares)})": spread(self.board, shares),
             "the same purchases, whatever is asked": self.blind(target),
         }
+
+
+def always(plan: str) -> str:
+    """What the best constant plan is called."""
+    return f"always {plan}, the best constant plan"
 
 
 def _mixture(points: Mapping[str, tuple[float, float]], cost: float) -> dict[str, float]:
@@ -144,12 +147,15 @@ def judged(candidate: Candidate, board: Board, foreseen: Foreseen) -> dict[str, 
     ours = judge.estimates(target)
     found, spent = {OURS: ours}, ours["cost"]["value"] if "cost" in ours else ours["modelled"]["cost"]
     constants = judge.constants()
-    others = {LOGGED: board.logging, **judge.controls(target, spent, constants)}
+    known = {plan: one for plan, one in constants.items() if "refused" not in one}
+    best = max(known, key=lambda plan: known[plan]["net"]["value"], default="")
+    others = {LOGGED: board.logging, **judge.controls(target, spent, known, best)}
     found |= {name: judge.estimates(one) for name, one in others.items()}
     return {
         "estimates": found,
         "ahead_of": {name: judge.ahead(target, one) for name, one in others.items()},
-        "not_judged": [plan for plan, one in constants.items() if "refused" in one],
+        "best_constant": best,
+        "not_judged": [plan for plan in constants if plan not in known],
     }
 
 

@@ -1,6 +1,7 @@
 """From a question about a policy or a knob to its answer: what the service has, what the log has, and the arithmetic on them."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from predictors.training.log import parquet_files
 from router.app import first_predictor
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
-from router.evaluation.desk import Question
+from router.evaluation.desk import Question, Return
 from router.evaluation.episodes import Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
@@ -23,6 +24,10 @@ from router.ports import Policy, Predictor
 from router.settings import CandidateSettings, Choice, Settings, TenantSettings
 
 KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
+_BULK = (
+    *("prompt", "features", "context", "scores", "success", "reason", "trace"),
+    *("outcome_answers", "outcome_scores", "outcome_logprobs", "outcome_tokens"),
+)
 _POINTS = 13
 _SPAN = 32.0  # times the value in force, up and down
 
@@ -59,6 +64,13 @@ def answered(settings: Settings, question: Question, progress: Progress = _silen
     return {**told, **curve(candidate, board, foreseen, question.knob, values)}
 
 
+def returns(settings: Settings, question: Question, since: float) -> list[Return]:
+    """What each of a tenant's requests since then came to, whoever decided, oldest first."""
+    with _files(settings, question) as found:
+        log = read(found, question.tenant, "", question.most, without=_BULK)
+    return [Return(one.arm, one.quality, one.cost) for one in log.episodes if one.at >= since]
+
+
 def _range(knob: str, value: float) -> tuple[float, ...]:
     if knob == "value":
         return tuple(np.geomspace(max(value, 1.0) / _SPAN, max(value, 1.0) * _SPAN, _POINTS).tolist())
@@ -92,9 +104,12 @@ def _version(predictor: Predictor) -> str:
 
 
 def _log(settings: Settings, question: Question, version: str) -> Log:
-    files = nullcontext(parquet_files(question.source)) if question.source else log_files(settings.data / "journal")
-    with files as found:
+    with _files(settings, question) as found:
         return read(found, question.tenant, version, question.most)
+
+
+def _files(settings: Settings, question: Question) -> AbstractContextManager[list[Path]]:
+    return nullcontext(parquet_files(question.source)) if question.source else log_files(settings.data / "journal")
 
 
 def _policy(settings: Settings, choice: Choice, tenant: str, log: Log) -> tuple[Policy, Log]:

@@ -86,7 +86,7 @@ def test_the_policy_that_acted_is_judged_to_have_earned_what_it_did(board, predi
     found = judge.estimates(target)
     assert found["quality"]["low"] < board.quality.sum(1).mean() < found["quality"]["high"]
     assert found["cost"]["value"] == pytest.approx(board.cost.sum(1).mean(), rel=0.05)
-    assert found["effective"] == pytest.approx(len(board.episodes))
+    assert found["effective"] > 0.8 * len(board.episodes)
     assert judge.ahead(target, board.logging)["value"] == pytest.approx(0)
 
 
@@ -169,6 +169,8 @@ def test_an_episode_is_what_its_rows_say(tmp_path):
         ({"0": {"chances": (0.0, 0.0, 0.0)}}, "older"),
         ({"1": {"stop_reason": "cached"}}, "cached"),
         ({"0": {"feature_version": "w"}}, "other features"),
+        ({"0": {"outcome_scores": ()}}, "damaged"),
+        ({"0": {"plan": "gone"}, "1": {}}, "damaged"),
     ],
 )
 def test_what_is_left_out_is_counted(tmp_path, changes, reason):
