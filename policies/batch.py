@@ -8,32 +8,15 @@ which no choice can exceed; what is left then goes to the steepest steps that st
 """
 
 import heapq
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import InvalidQuery
+from router.types import Allocation
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Allocation:
-    """What to buy for n queries.
-
-    `chosen` (n,) is the place of each query's plan, -1 for none. `success` is the expected number of right answers, `cost` their expected
-    micro-dollars together. `price` is the success that the last micro-dollar buys, the Lagrange multiplier of the budget: one over it is the value
-    of a right answer at which each query alone would be given as much; 0 where every query has its best plan of those that fit the budget. No
-    allocation within the budget has more success than `bound`.
-    """
-
-    chosen: Places
-    success: float
-    cost: float
-    price: float
-    bound: float
 
 
 def allocate(success: Array, cost: Array, budget: float) -> Allocation:

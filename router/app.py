@@ -15,6 +15,7 @@ import structlog
 
 from policies import policies
 from policies.bandit import Bandit
+from policies.batch import allocate
 from policies.learner import Learner
 from policies.posterior import Posterior
 from predictors import predictors
@@ -88,6 +89,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             describer=Featurizer(encoder),
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
+            allocate=allocate,
             executor=executor,
             admission=admission,
             cache=RedisCache(store, ttl=settings.cache_seconds),

@@ -1,5 +1,6 @@
 """The way of a request: admit, look in the cache, describe; then predict, decide, execute and observe until it is time to answer."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -14,13 +15,15 @@ import structlog
 from router.admission import Admission, Bill
 from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
 from router.identity import cache_key
-from router.ports import Cache, Describer, Executor, Journal, Policy, Predictor
+from router.ports import Allocate, Cache, Describer, Executor, Journal, Policy, Predictor
 from router.record import Book, bought, by_stage, rewarded, spent
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
 from router.types import (
     Action,
+    Allocation,
     Answer,
+    Batch,
     Budget,
     Decision,
     Ending,
@@ -84,6 +87,7 @@ class Parts:
     describer: Describer
     prior: Predictor
     policies: Mapping[str, Policy]  # the first is the default
+    allocate: Allocate
     executor: Executor
     admission: Admission
     cache: Cache
@@ -158,6 +162,36 @@ class Pipeline:
         )
         grown = turn.predictor.curves(prediction, plans, query.knobs.value) if curves else ()
         return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, curves=grown)
+
+    async def plan_batch(self, queries: Sequence[Query], budget: float) -> Batch:
+        """What to buy for each of many queries, so that one budget of micro-dollars is expected to give the most right answers.
+
+        Nothing is spent; every decision is logged, so that its outcome can be reported. What is not worth its price to the whole is an abstention.
+        """
+        names = list(self._parts.catalogue)
+        turns, predictions = [], []
+        success, cost = (np.zeros((len(queries), len(names))) for _ in range(2))  # of no success and no cost: not on offer
+        for row, query in enumerate(queries):
+            turn = await self._turn(query, self._book(query), Bill())
+            prediction = self._predict(turn, self._affordable(turn))
+            places = [names.index(one.plan) for one in prediction.forecasts]
+            success[row, places] = [one.success for one in prediction.forecasts]
+            cost[row, places] = [one.cost for one in prediction.forecasts]
+            turns.append(turn)
+            predictions.append(prediction)
+            await asyncio.sleep(0)  # others are served meanwhile
+        found = await asyncio.to_thread(self._parts.allocate, success, cost, budget)
+        planned = [
+            Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=_shared(names[place] if place >= 0 else "", prediction, found))
+            for turn, prediction, place in zip(turns, predictions, found.chosen.tolist(), strict=True)
+        ]
+        at = self._parts.now()
+        rows = [
+            turn.book.stage(0, at, features=turn.features, prediction=one.prediction, decision=one.decision, best=None)
+            for turn, one in zip(turns, planned, strict=True)
+        ]
+        await self._parts.journal.write(rows)
+        return Batch(planned=tuple(planned), allocation=found)
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
@@ -371,6 +405,22 @@ class Pipeline:
         self._policy(query)
         dearest = max(plan.budget.cost or 0 for plan in self._allowed(query)) * query.knobs.max_stages
         return dearest if query.budget.cost is None else min(dearest, query.budget.cost)
+
+
+def _shared(plan: str, prediction: Prediction, found: Allocation) -> Decision:
+    """One query's part of an allocation; its scores are at the value of a right answer at which it alone would be given as much."""
+    value = 1 / found.price if found.price else 0.0
+    choice = plan or Action.ABSTAIN.value
+    return Decision(
+        action=Action.BUY if plan else Action.ABSTAIN,
+        plan=plan,
+        propensity=1.0,
+        scores={Action.ABSTAIN.value: 0.0, **{one.plan: value * one.success - one.cost for one in prediction.forecasts}},
+        chances={choice: 1.0},
+        explored=False,
+        policy="batch",
+        reason=f"the last right answer of the batch costs {value:.0f} micro-dollars",
+    )
 
 
 def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> Ending:

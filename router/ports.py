@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router.types import (
+    Allocation,
     Answer,
     Budget,
     Call,
@@ -103,6 +105,13 @@ class Spent:
 
     prompt: int = 0
     completion: int = 0
+
+
+class Allocate(Protocol):
+    """One budget over many queries known in advance."""
+
+    def __call__(self, success: NDArray[np.float64], cost: NDArray[np.float64], budget: float) -> Allocation:
+        """From P(right) and expected micro-dollars of each query's plans, (n, plans) both; raises InvalidQuery. Pure."""
 
 
 class Backend(Protocol):

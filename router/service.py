@@ -39,6 +39,14 @@ class RouterService(RouterServiceServicer):
         bind_contextvars(decision_id=planned.decision_id)
         return wire.planned_to_pb(planned)
 
+    async def PlanBatch(
+        self, request: pb.PlanBatchRequest, context: grpc.aio.ServicerContext[pb.PlanBatchRequest, pb.PlanBatchResponse]
+    ) -> pb.PlanBatchResponse:
+        """Decides for many queries, and spends nothing."""
+        remaining = context.time_remaining()
+        queries = [self._query(query, remaining) for query in request.queries]
+        return wire.batch_to_pb(await self._pipeline.plan_batch(queries, request.budget_microdollars))
+
     async def AnswerQuery(
         self, request: pb.AnswerQueryRequest, context: grpc.aio.ServicerContext[pb.AnswerQueryRequest, pb.AnswerQueryResponse]
     ) -> None:

@@ -484,6 +484,31 @@ class Planned:
     curves: tuple[Curve, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allocation:
+    """What to buy for n queries.
+
+    `chosen` (n,) is the place of each query's plan, -1 for none. `success` is the expected number of right answers, `cost` their expected
+    micro-dollars together. `price` is the success that the last micro-dollar buys, the Lagrange multiplier of the budget: one over it is the value
+    of a right answer at which each query alone would be given as much; 0 where every query has its best plan of those that fit the budget. No
+    allocation within the budget has more success than `bound`.
+    """
+
+    chosen: NDArray[np.int64]
+    success: float
+    cost: float
+    price: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """The answer to PlanBatch: what is to be bought for each query, in order, and what that comes to."""
+
+    planned: tuple[Planned, ...]
+    allocation: Allocation
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One turn of the loop, told while it happens: what was decided and, once it is there, what was bought.

@@ -9,7 +9,7 @@ from uuid import uuid4
 from rheostat.v1 import answer_pb2, decision_pb2, evaluation_pb2, query_pb2, router_service_pb2, usage_pb2
 
 from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
-from router.types import Answer, Decision, Final, Knobs, Planned, Prediction, Query, Receipt, Record, Reward, Stage
+from router.types import Answer, Batch, Decision, Final, Knobs, Planned, Prediction, Query, Receipt, Record, Reward, Stage
 
 _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
     router_service_pb2.REWARD_SOURCE_VERIFIER: "verifier",
@@ -51,6 +51,28 @@ def planned_to_pb(planned: Planned) -> router_service_pb2.PlanQueryResponse:
         prediction=_prediction(planned.prediction),
         decision=_decision(planned.decision),
         curves=[decision_pb2.Curve(plan=one.plan, success=one.success, saturation=one.saturation) for one in planned.curves],
+    )
+
+
+def batch_to_pb(batch: Batch) -> router_service_pb2.PlanBatchResponse:
+    """What is to be bought for each query."""
+    found = batch.allocation
+    return router_service_pb2.PlanBatchResponse(
+        decisions=[_batched(one) for one in batch.planned],
+        success=found.success,
+        cost_microdollars=found.cost,
+        success_per_microdollar=found.price,
+        success_bound=found.bound,
+    )
+
+
+def _batched(planned: Planned) -> router_service_pb2.BatchDecision:
+    forecast = next((one for one in planned.prediction.forecasts if one.plan == planned.decision.plan), None)
+    return router_service_pb2.BatchDecision(
+        decision_id=planned.decision_id,
+        plan=planned.decision.plan,
+        success=forecast.success if forecast else 0.0,
+        cost_microdollars=forecast.cost if forecast else 0.0,
     )
 
 

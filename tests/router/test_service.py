@@ -386,7 +386,7 @@ async def test_health_and_reflection(door):
     assert SERVICE in {service.name for service in listed.list_services_response.service}
     files = map(descriptor_pb2.FileDescriptorProto.FromString, described.file_descriptor_response.file_descriptor_proto)
     assert [method.name for file in files for service in file.service for method in service.method] == [
-        "PlanQuery", "AnswerQuery", "ReportOutcome", "ExplainDecision", "EvaluatePolicy", "PreviewKnob",
+        "PlanQuery", "PlanBatch", "AnswerQuery", "ReportOutcome", "ExplainDecision", "EvaluatePolicy", "PreviewKnob",
     ]  # fmt: skip
     assert door.calls == []
 

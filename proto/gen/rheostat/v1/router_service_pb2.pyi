@@ -49,6 +49,40 @@ class PlanQueryResponse(_message.Message):
     curves: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Curve]
     def __init__(self, decision_id: _Optional[str] = ..., prediction: _Optional[_Union[_decision_pb2.Prediction, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[_decision_pb2.Curve, _Mapping]]] = ...) -> None: ...
 
+class PlanBatchRequest(_message.Message):
+    __slots__ = ("queries", "budget_microdollars")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    queries: _containers.RepeatedCompositeFieldContainer[_query_pb2.Query]
+    budget_microdollars: float
+    def __init__(self, queries: _Optional[_Iterable[_Union[_query_pb2.Query, _Mapping]]] = ..., budget_microdollars: _Optional[float] = ...) -> None: ...
+
+class PlanBatchResponse(_message.Message):
+    __slots__ = ("decisions", "success", "cost_microdollars", "success_per_microdollar", "success_bound")
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_PER_MICRODOLLAR_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_BOUND_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.RepeatedCompositeFieldContainer[BatchDecision]
+    success: float
+    cost_microdollars: float
+    success_per_microdollar: float
+    success_bound: float
+    def __init__(self, decisions: _Optional[_Iterable[_Union[BatchDecision, _Mapping]]] = ..., success: _Optional[float] = ..., cost_microdollars: _Optional[float] = ..., success_per_microdollar: _Optional[float] = ..., success_bound: _Optional[float] = ...) -> None: ...
+
+class BatchDecision(_message.Message):
+    __slots__ = ("decision_id", "plan", "success", "cost_microdollars")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    plan: str
+    success: float
+    cost_microdollars: float
+    def __init__(self, decision_id: _Optional[str] = ..., plan: _Optional[str] = ..., success: _Optional[float] = ..., cost_microdollars: _Optional[float] = ...) -> None: ...
+
 class AnswerQueryRequest(_message.Message):
     __slots__ = ("query",)
     QUERY_FIELD_NUMBER: _ClassVar[int]

@@ -43,6 +43,11 @@ class RouterServiceStub:
                 request_serializer=rheostat_dot_v1_dot_router__service__pb2.PlanQueryRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_router__service__pb2.PlanQueryResponse.FromString,
                 _registered_method=True)
+        self.PlanBatch = channel.unary_unary(
+                '/rheostat.v1.RouterService/PlanBatch',
+                request_serializer=rheostat_dot_v1_dot_router__service__pb2.PlanBatchRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_router__service__pb2.PlanBatchResponse.FromString,
+                _registered_method=True)
         self.AnswerQuery = channel.unary_stream(
                 '/rheostat.v1.RouterService/AnswerQuery',
                 request_serializer=rheostat_dot_v1_dot_router__service__pb2.AnswerQueryRequest.SerializeToString,
@@ -78,6 +83,13 @@ class RouterServiceServicer:
 
     def PlanQuery(self, request, context):
         """Decides what would be bought first, and spends nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanBatch(self, request, context):
+        """Decides for many queries of one tenant, so that one budget is expected to give the most right answers. Spends nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +137,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.PlanQuery,
                     request_deserializer=rheostat_dot_v1_dot_router__service__pb2.PlanQueryRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_router__service__pb2.PlanQueryResponse.SerializeToString,
+            ),
+            'PlanBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanBatch,
+                    request_deserializer=rheostat_dot_v1_dot_router__service__pb2.PlanBatchRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_router__service__pb2.PlanBatchResponse.SerializeToString,
             ),
             'AnswerQuery': grpc.unary_stream_rpc_method_handler(
                     servicer.AnswerQuery,
@@ -182,6 +199,33 @@ class RouterService:
             '/rheostat.v1.RouterService/PlanQuery',
             rheostat_dot_v1_dot_router__service__pb2.PlanQueryRequest.SerializeToString,
             rheostat_dot_v1_dot_router__service__pb2.PlanQueryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.RouterService/PlanBatch',
+            rheostat_dot_v1_dot_router__service__pb2.PlanBatchRequest.SerializeToString,
+            rheostat_dot_v1_dot_router__service__pb2.PlanBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,
