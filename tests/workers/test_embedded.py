@@ -36,6 +36,12 @@ async def verifier(directory):
     await verifier.close()
 
 
+@pytest.mark.parametrize("device", ["nosuch", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(directory, device):
+    with pytest.raises(BackendUnavailable, match=device):
+        backends.build("embedded", {"directory": directory, "device": device})
+
+
 def a_call(**changes):
     return Call(**{"messages": (Message(content=QUESTION),), "max_tokens": 40, "temperature": 1.0, "seed": 3, **changes})
 

@@ -23,14 +23,17 @@ _ABLE = frozenset({"prefix", "stop", "logprobs", "top_logprobs", "pieces", "supp
 
 @backends.register("embedded")
 class Embedded:
-    """One of the bundled reasoners (a folder with a Hugging Face Llama), on the CPU; `slots` samples are decoded at a time."""
+    """One of the bundled reasoners (a folder with a Hugging Face Llama), on a torch `device`; `slots` samples are decoded at a time."""
 
     style = Style()
 
-    def __init__(self, *, directory: str | Path, slots: int = 64) -> None:
+    def __init__(self, *, directory: str | Path, slots: int = 64, device: str = "cpu") -> None:
         from workers.reasoner.engine import Engine  # noqa: PLC0415 - torch is not in the base install
 
-        self._engine = Engine(Path(directory), slots=slots)
+        try:
+            self._engine = Engine(Path(directory), slots=slots, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch raises either
+            raise BackendUnavailable(f"the device {device!r} cannot be used: {error}") from error
         self.capabilities = _ABLE | {f"skill:{name}" for name in skills_of(Path(directory))}
 
     async def prepare(self) -> None:

@@ -122,15 +122,18 @@ class _Block:
 
 
 class Engine:
-    """One loaded model and the thread that decodes with it. All methods may be called from any thread."""
+    """One loaded model, on a torch device, and the thread that decodes with it. All methods may be called from any thread."""
 
-    def __init__(self, directory: Path, *, slots: int = 64) -> None:
-        self.model = load_model(directory)
+    def __init__(self, directory: Path, *, slots: int = 64, device: str = "cpu") -> None:
+        """Raises RuntimeError for a device that is not there."""
+        self._device = torch.device(device)
+        self.model = load_model(directory).to(self._device)
         self.tokenizer = load_tokenizer(directory)
         self._bytes = token_bytes(self.tokenizer)
         self._end, self._good, self._bad = (token_id(self.tokenizer, name) for name in (END, GOOD, BAD))
         self._slots = slots
-        self._block = _Block(self.model, slots)
+        with self._device:
+            self._block = _Block(self.model, slots)
         self._running: list[Ticket] = []
         self._next: list[int] = []  # the token each running sequence feeds into the next step
         self._waiting: deque[Ticket] = deque()
@@ -235,7 +238,7 @@ class Engine:
 
     def _loop(self) -> None:
         try:
-            with torch.inference_mode():
+            with self._device, torch.inference_mode():  # tensors made here are made there
                 while self._turn():
                     pass
         finally:
