@@ -38,9 +38,10 @@ class Permits:
 
 @dataclass(slots=True, kw_only=True)
 class Bill:
-    """What one request has spent so far; the meter of its executions. `degraded`: the hold was granted without Redis."""
+    """What one request has spent so far; the meter of its executions. `held`: micro-dollars it may spend; `degraded`: granted without Redis."""
 
     usage: Usage = field(default_factory=Usage)
+    held: int | None = None  # no hold, no limit
     degraded: bool = False
 
     def charge(self, usage: Usage) -> None:
@@ -67,13 +68,16 @@ class Admission:
                     await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float) -> AsyncIterator[Bill]:
-        """Hold `cost` micro-dollars for at most `ttl` seconds, and settle at exit what the bill says. Raises Overloaded or BudgetExhausted."""
+    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float, least: int | None = None) -> AsyncIterator[Bill]:
+        """Hold `cost` micro-dollars, or what there is of it down to `least`, for at most `ttl` seconds, and settle at exit what the bill says.
+
+        Raises Overloaded or BudgetExhausted.
+        """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
         try:
             async with self._permits:
                 with self._telemetry.active():
-                    bill = await self._reserved(tenant, hold_id, cost, ttl)
+                    bill = await self._reserved(tenant, hold_id, cost, ttl, least)
                     try:
                         yield bill
                     finally:
@@ -82,13 +86,13 @@ class Admission:
             self._telemetry.rejected(refusal.reason)
             raise
 
-    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float) -> Bill:
+    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None) -> Bill:
         try:
-            await self._ledger.reserve(tenant, hold_id, cost, ttl)
+            held = await self._ledger.reserve(tenant, hold_id, cost, ttl, least)
         except asyncio.CancelledError:  # it may have come through all the same; settling what was never held costs nothing
             await self.uncancelled(self._ledger.settle(tenant, hold_id, 0))
             raise
-        return Bill(degraded=self._ledger.degraded)
+        return Bill(held=held, degraded=self._ledger.degraded)
 
     async def uncancelled(self, work: Coroutine[object, object, T]) -> T:
         """What `work` gives. It is done to its end even if the caller is cancelled meanwhile."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import structlog
 from policies import policies
 from policies.bandit import Bandit
 from policies.learner import Learner
+from policies.pacer import ObjectivePacer
 from policies.posterior import Posterior
 from predictors import predictors
 from predictors.artifact import MANIFEST, changed
@@ -30,13 +32,14 @@ from router.errors import BadArtifact
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
+from router.pacing import pacing
 from router.pipeline import Parts, Pipeline, Second
-from router.ports import Encoder, Policy, Predictor, Verifier
+from router.ports import Encoder, Pacer, Policy, Predictor, Verifier
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Choice, Settings
-from router.store import Store, open_redis
+from router.store import Store, open_redis, pace_key
 from router.telemetry import open_telemetry
 from router.tenants import Tenants
 from workers.backends import backends
@@ -75,10 +78,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
         executor = await stack.enter_async_context(open_worker(worker))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.limits, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
         telemetry.watch_journal(lambda: journal.pending)
+        pacers = await stack.enter_async_context(_pacing(tenants, store))
+        telemetry.watch_pacers(pacers)
         admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
@@ -91,6 +96,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             cache=RedisCache(store, ttl=settings.cache_seconds),
             journal=journal,
             tenants=tenants,
+            pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
             new_id=lambda: uuid4().hex,
@@ -98,7 +104,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(_reloading(settings, pipeline))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
-        facade = RouterService(pipeline, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
+        facade = RouterService(pipeline, tenants.__getitem__, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
         await server.start()
         stack.push_async_callback(server.stop, 0)
@@ -111,6 +117,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+@asynccontextmanager
+async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
+    """A pacer for every tenant with an objective; routers share what they know."""
+    objectives = {tenant.id: tenant.objective for tenant in tenants if tenant.objective}
+    pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
+    async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
+        yield pacers
 
 
 @asynccontextmanager

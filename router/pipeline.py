@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -12,8 +12,8 @@ import structlog
 from router.admission import Admission, Bill
 from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
 from router.identity import cache_key
-from router.ports import Cache, Describer, Executor, Journal, Policy, Predictor
-from router.record import Book, bought, by_stage, rewarded, spent
+from router.ports import Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
+from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
 from router.types import (
@@ -69,6 +69,7 @@ class Parts:
     cache: Cache
     journal: Journal
     tenants: Tenants
+    pacers: Mapping[str, Pacer]  # of tenants with an objective
     telemetry: Telemetry
     second: Second | None = None
     new_id: Callable[[], str]
@@ -93,6 +94,8 @@ class Turn:
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     broken: bool = False  # a pool failed while an answer was in hand
+    held: float = 0.0  # micro-dollars reserved with the tenant's pacer
+    quality: float | None = None  # of the answer given, once there is one; 0 for an abstention
 
     @property
     def left(self) -> Budget:
@@ -134,26 +137,27 @@ class Pipeline:
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
         )
-        grown = turn.predictor.curves(prediction, plans, query.knobs.value) if curves else ()
-        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, curves=grown)
+        grown = turn.predictor.curves(prediction, plans, turn.knobs.value) if curves else ()
+        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, value=turn.knobs.value, curves=grown)
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
-        worst, book = self._worst(query), self._book(query)
+        worst, least = self._worst(query)
+        book = self._book(query)
         second = self._parts.second
         key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
         if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
             yield await self._from_cache(book, stored)
             return
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
-        async with (
-            self._parts.admission.admit(query.tenant, book.decision_id, worst, lease) as bill,
-            aclosing(self._walk(await self._turn(query, book, bill))) as events,
-        ):
-            async for event in events:
-                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer and not event.degraded:
-                    await self._parts.cache.put(key, json.dumps(asdict(event.answer)).encode())
-                yield event
+        async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
+            turn = await self._turn(query, book, bill)
+            with self._paced(turn):
+                async with aclosing(self._walk(turn)) as events:
+                    async for event in events:
+                        if query.knobs.cache and (answer := _to_keep(event)):
+                            await self._parts.cache.put(key, json.dumps(asdict(answer)).encode())
+                        yield event
 
     async def report(self, reward: Reward, tenant: str) -> None:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
@@ -161,6 +165,8 @@ class Pipeline:
         await self._parts.journal.write([rewarded(reward, tenant)])
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
+        if (pacer := self._parts.pacers.get(tenant)) and (belief := rated(await self.explain(reward.decision_id, tenant), reward)) is not None:
+            pacer.rate(reward=reward.value, belief=belief, at=self._parts.now())
 
     async def explain(self, decision_id: str, tenant: str) -> Sequence[Record]:
         """The rows of one decision, stages first."""
@@ -180,10 +186,30 @@ class Pipeline:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
                 return
             stage = Stage(decision_id=row.decision_id, index=index, prediction=prediction, decision=decision, best=turn.best)
+            self._reserve(turn, prediction, decision)
             yield stage
             outcome = await self._buy(turn, row, self._parts.catalogue[decision.plan])
             if outcome is not None:
                 yield replace(stage, outcome=outcome, best=turn.best)
+
+    @contextmanager
+    def _paced(self, turn: Turn) -> Iterator[None]:
+        """However the request ends, its tenant's pacer hears what it cost and gave, and nothing stays reserved."""
+        try:
+            yield
+        finally:
+            if pacer := self._pacer(turn):
+                pacer.update(cost=turn.bill.usage.cost, quality=turn.quality, at=self._parts.now(), held=turn.held)
+
+    def _pacer(self, turn: Turn) -> Pacer | None:
+        return self._parts.pacers.get(turn.query.tenant)
+
+    def _reserve(self, turn: Turn, prediction: Prediction, decision: Decision) -> None:
+        """Tell the tenant's pacer what this purchase is expected to cost."""
+        if pacer := self._pacer(turn):
+            cost = next(one.cost for one in prediction.forecasts if one.plan == decision.plan)
+            pacer.reserve(cost, self._parts.now())
+            turn.held += cost
 
     def _forced(self, turn: Turn, index: int, plans: Sequence[Plan]) -> Ending | None:
         """Why nothing more may be bought, whatever the policy would say."""
@@ -200,6 +226,8 @@ class Pipeline:
         prediction, decision = self._choose(turn, plans)
         if await self._saw_more(turn, decision):
             prediction, decision = self._choose(turn, plans)
+        if (pacer := self._pacer(turn)) and not turn.evidence.stage:
+            pacer.foresee(prediction, turn.knobs.max_stages)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
 
@@ -266,17 +294,28 @@ class Pipeline:
             raise DeadlineExceeded("the deadline passed before any answer was in hand", decision_id=row.decision_id)
         if turn.best is None and ending == "budget":
             raise BudgetExhausted("no plan's worst case fits what this request may spend", decision_id=row.decision_id)
-        return turn.final(ending)
+        final = turn.final(ending)
+        turn.quality = final.answer.confidence if final.answer else 0.0
+        return final
 
     async def _from_cache(self, book: Book, stored: bytes) -> Final:
         answer = Answer(**json.loads(stored))
         await self._parts.journal.write([book.cached(self._parts.now(), answer)])
+        if pacer := self._parts.pacers.get(book.query.tenant):
+            pacer.update(cost=0.0, quality=answer.confidence, at=self._parts.now())
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
 
     async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+        pacer = self._parts.pacers.get(query.tenant)
+        query = replace(
+            query,
+            traced=self._parts.tenants[query.tenant].retention is Retention.FULL,
+            budget=query.budget.tighter(Budget(cost=bill.held)),
+            knobs=replace(query.knobs, value=pacer.value(self._parts.now())) if pacer else query.knobs,
+        )
         turn = Turn(
-            query=replace(query, traced=self._parts.tenants[query.tenant].retention is Retention.FULL),
-            book=book,
+            query=query,
+            book=replace(book, query=query),
             bill=bill,
             features=_NOTHING,
             predictor=self.predictor,
@@ -326,11 +365,17 @@ class Pipeline:
         left = turn.left
         return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
 
-    def _worst(self, query: Query) -> int:
-        """Micro-dollars this request can cost at the very most. Checks names on the way, before anything is held."""
+    def _worst(self, query: Query) -> tuple[int, int]:
+        """Micro-dollars this request can cost at the very most, and those without which it can buy nothing.
+
+        Checks names on the way, before anything is held.
+        """
         self._policy(query)
-        dearest = max(plan.budget.cost or 0 for plan in self._allowed(query)) * query.knobs.max_stages
-        return dearest if query.budget.cost is None else min(dearest, query.budget.cost)
+        costs = [plan.budget.cost or 0 for plan in self._allowed(query)]
+        worst = max(costs) * query.knobs.max_stages
+        if query.budget.cost is not None:
+            worst = min(worst, query.budget.cost)
+        return worst, min(worst, *costs)
 
 
 def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> Ending:
@@ -338,6 +383,11 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
     if decision.action is Action.ABSTAIN and (best is not None or forced is None):
         return "abstained"
     return forced or "stopped"
+
+
+def _to_keep(event: Stage | Final) -> Answer | None:
+    """The answer that the next one who asks the same may have."""
+    return event.answer if isinstance(event, Final) and event.ending in ("stopped", "stages") and not event.degraded else None
 
 
 def _fits(ceiling: int | None, left: int | None) -> bool:

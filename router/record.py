@@ -43,6 +43,7 @@ class Book:
             success=tuple(forecasts[name].success if name in forecasts else prediction.in_hand for name in offered),
             costs=tuple(forecasts[name].cost if name in forecasts else 0.0 for name in offered),
             context=tuple(prediction.context.tolist()),
+            value=self.query.knobs.value,
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,
@@ -111,6 +112,21 @@ def rewarded(reward: Reward, tenant: str) -> Record:
         reward=reward.value,
         reward_source=reward.source,
     )
+
+
+def rated(rows: Sequence[Record], reward: Reward) -> float | None:
+    """The belief in the answer given that a reward, the first to do so, rates; None where it rates none, or was not the first.
+
+    `rows` are those of its decision, stages first, once the reward is among them.
+    """
+    stages = [row for row in rows if row.kind == "stage"]
+    first = next(row for row in rows if row.kind == "reward")
+    end = stages[-1]
+    if (first.at, first.reward_source) != (reward.at, reward.source) or end.action == "buy" or not end.answer:
+        return None
+    if reward.stage is not None and not any(row.stage == reward.stage and row.outcome_answer == end.answer for row in stages):
+        return None
+    return None if end.stop_reason == "abstained" else end.in_hand
 
 
 def by_stage(records: Sequence[Record]) -> list[Record]:

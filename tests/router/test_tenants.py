@@ -3,12 +3,14 @@
 import pytest
 
 from router.errors import UnknownTenant
-from router.tenants import Limits, Retention, Tenant, Tenants
+from router.tenants import DAY, Retention, Tenant, Tenants
 
 
 def test_an_unknown_tenant_is_refused_by_name() -> None:
-    tenants = Tenants({"acme": Tenant(id="acme", limits=Limits(day=5))})
-    assert tenants["acme"].limits == tenants.limits("acme") == Limits(minute=None, day=5)
+    windows = (DAY._replace(limit=5),)
+    tenants = Tenants({"acme": Tenant(id="acme", windows=windows)})
+    assert tenants["acme"].windows == tenants.windows("acme") == windows
+    assert [tenant.id for tenant in tenants] == ["acme"]
     with pytest.raises(UnknownTenant, match="'other'") as caught:
         tenants["other"]
     assert caught.value.metadata == {"tenant": "other"}
