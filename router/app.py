@@ -63,6 +63,7 @@ class Service:
     pipeline: Pipeline
     journal: FileJournal
     ledger: RedisLedger
+    pacers: Mapping[str, Pacer]
     address: str
     parts: Mapping[str, str]  # what was started, and where, for people
 
@@ -114,6 +115,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pipeline=pipeline,
             journal=journal,
             ledger=ledger,
+            pacers=pacers,
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )

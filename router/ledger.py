@@ -42,27 +42,34 @@ redis.call('EXPIRE', KEYS[1], keep + 86400)
 """
 
 # The numbers are the micro-dollars wanted and the least that will do. Gives what is held, or the window that is exhausted and the ms until it ends.
-# A request that will do with less gets no more than its share of what is left, which is smaller the more are in flight: others must live too.
+# A request gets the least where others like those in flight, and it, could not all have what they want; a hold that is known grows as it needs.
 RESERVE = (
     PRELUDE
     + """
 local known = redis.call('GET', KEYS[3])
-if known then return {tonumber(known) or 0} end
-local most, least = tonumber(ARGV[2]), tonumber(ARGV[3])
-local granted, shares = most, redis.call('ZCARD', KEYS[2]) + 2
+if known == 'settled' then return {0} end
+local most, least, had = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(known or 0)
+if known and most <= had then return {had} end
+local amount, many = most, redis.call('ZCARD', KEYS[2]) + 2
 for _, window in ipairs(windows) do
   local left = window.limit - window.spent - held
-  if window.limit >= 0 and least > left then
+  if window.limit >= 0 and known and most - had > left then return {had} end
+  if window.limit >= 0 and least > left and not known then
     return {window.name, window.limit, window.spent, held, window.length - now % window.length}
   end
-  if window.limit >= 0 and least < most then granted = math.min(granted, math.max(least, math.floor(left / shares))) end
+  if window.limit >= 0 and most * many > left and not known then amount = least end
 end
-local amount = string.format('%.0f', granted)
-redis.call('HINCRBY', KEYS[1], 'held', amount)
-redis.call('ZADD', KEYS[2], now + ARGV[4], amount .. ':' .. ARGV[1])
+local till, text = now + ARGV[4], string.format('%.0f', amount)
+if known then
+  till = redis.call('ZSCORE', KEYS[2], known .. ':' .. ARGV[1])
+  if not till then return {had} end
+  redis.call('ZREM', KEYS[2], known .. ':' .. ARGV[1])
+end
+redis.call('HINCRBY', KEYS[1], 'held', string.format('%.0f', amount - had))
+redis.call('ZADD', KEYS[2], till, text .. ':' .. ARGV[1])
 redis.call('EXPIRE', KEYS[2], 172800)
-redis.call('SET', KEYS[3], amount, 'PX', ARGV[4] + 86400000)
-return {granted}
+redis.call('SET', KEYS[3], text, 'PX', ARGV[4] + 86400000)
+return {amount}
 """
 )
 
@@ -167,7 +174,7 @@ class RedisLedger:
         return sum(1 for _ in self._owed())
 
     async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None = None) -> int:
-        """Hold `cost`, or less of it, for at most `ttl` seconds; raises BudgetExhausted. See ports.Ledger."""
+        """Hold `cost`, or `least`, for at most `ttl` seconds; raises BudgetExhausted. See ports.Ledger."""
         least = cost if least is None else least
         _check(cost)
         _check(least)
@@ -207,17 +214,23 @@ class RedisLedger:
     def _reserve_locally(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int) -> int:
         now = self._clock()
         self._local = {known: hold for known, hold in self._local.items() if hold.until > now}
-        if hold_id in self._local or hold_id in self._charges:
-            return self._local[hold_id].cost if hold_id in self._local else 0
+        if hold_id in self._charges:
+            return 0
+        known = self._local.get(hold_id)
+        if known and known.cost >= cost:
+            return known.cost
         if self.owed + len(self._local) >= self._max_owed:
             raise StoreUnavailable("Redis is away and too many settlements wait for it")
         limit = min(limit for limit in (self._local_limit, *(one.limit for one in self._windows(tenant))) if limit is not None)
         outstanding: Iterator[LocalHold | Charge] = chain(self._local.values(), self._owed())
-        costs = [item.cost for item in outstanding if item.tenant == tenant]
+        costs = [item.cost for item in outstanding if item.tenant == tenant and item is not known]
         left = limit - sum(costs)
-        if least > left:
+        if known:
+            granted = cost if cost <= left else known.cost
+        elif least > left:
             raise _exhausted("outage", limit=limit, used=limit - left, asked=least, retry_after=HELD_UP)
-        granted = min(cost, max(least, left // (len(costs) + 2)))
+        else:
+            granted = cost if cost * (len(costs) + 2) <= left else least
         self._local[hold_id] = LocalHold(tenant=tenant, cost=granted, until=now + ttl)
         return granted
 

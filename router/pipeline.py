@@ -94,6 +94,7 @@ class Turn:
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
     broken: bool = False  # a pool failed while an answer was in hand
+    short: bool = False  # what the policy chose did not fit the tenant's budget any more
     held: float = 0.0  # micro-dollars reserved with the tenant's pacer
     quality: float | None = None  # of the answer given, once there is one; 0 for an abstention
 
@@ -181,6 +182,8 @@ class Pipeline:
             plans = self._affordable(turn)
             forced = self._forced(turn, index, plans)
             prediction, decision = await self._decide(turn, () if forced else plans)
+            if turn.short and decision.action is not Action.BUY:
+                forced = "budget"
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
@@ -228,8 +231,16 @@ class Pipeline:
             prediction, decision = self._choose(turn, plans)
         if (pacer := self._pacer(turn)) and not turn.evidence.stage:
             pacer.foresee(prediction, turn.knobs.max_stages)
+        turn.short = False
+        while decision.plan and not await self._covered(turn, self._parts.catalogue[decision.plan]):
+            turn.short, plans = True, _cheaper(plans, self._parts.catalogue[decision.plan])
+            prediction, decision = self._choose(turn, plans)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
+
+    async def _covered(self, turn: Turn, plan: Plan) -> bool:
+        """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""
+        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.cost + (plan.budget.cost or 0))
 
     async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
         """Take the second look where the first decision is close; the request then goes on with what it showed.
@@ -310,7 +321,6 @@ class Pipeline:
         query = replace(
             query,
             traced=self._parts.tenants[query.tenant].retention is Retention.FULL,
-            budget=query.budget.tighter(Budget(cost=bill.held)),
             knobs=replace(query.knobs, value=pacer.value(self._parts.now())) if pacer else query.knobs,
         )
         turn = Turn(
@@ -383,6 +393,11 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
     if decision.action is Action.ABSTAIN and (best is not None or forced is None):
         return "abstained"
     return forced or "stopped"
+
+
+def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
+    """Those whose worst case costs less."""
+    return tuple(plan for plan in plans if (plan.budget.cost or 0) < (than.budget.cost or 0))
 
 
 def _to_keep(event: Stage | Final) -> Answer | None:

@@ -316,9 +316,9 @@ class Ledger(Protocol):
         """True while it works on its own, cut off from the other processes."""
 
     async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None = None) -> int:
-        """Hold the worst case, or what there is of it down to `least` (None: all of it); the micro-dollars held.
+        """Hold the worst case or, where the budget gets tight, `least` (None: the worst case); the micro-dollars held. Raises BudgetExhausted.
 
-        Raises BudgetExhausted. Repeating a hold id changes nothing.
+        Repeating a hold id changes nothing, unless more is wanted than it holds: then it grows to that if there is as much.
         """
 
     async def settle(self, tenant: str, hold_id: str, cost: int) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.types import Answer, Decision, Fate, Features, Outcome, Prediction, Query, Record, Reward, Usage
+from router.types import Action, Answer, Decision, Fate, Features, Outcome, Prediction, Query, Record, Reward, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,18 +115,17 @@ def rewarded(reward: Reward, tenant: str) -> Record:
 
 
 def rated(rows: Sequence[Record], reward: Reward) -> float | None:
-    """The belief in the answer given that a reward, the first to do so, rates; None where it rates none, or was not the first.
+    """The belief in the answer given, where this reward is the first to rate that; None where it rates another answer, or was not the first.
 
     `rows` are those of its decision, stages first, once the reward is among them.
     """
     stages = [row for row in rows if row.kind == "stage"]
-    first = next(row for row in rows if row.kind == "reward")
     end = stages[-1]
-    if (first.at, first.reward_source) != (reward.at, reward.source) or end.action == "buy" or not end.answer:
+    if end.action == Action.BUY.value or not end.answer or end.stop_reason == "abstained":
         return None
-    if reward.stage is not None and not any(row.stage == reward.stage and row.outcome_answer == end.answer for row in stages):
-        return None
-    return None if end.stop_reason == "abstained" else end.in_hand
+    same = {-1, *(row.stage for row in stages if row.outcome_answer == end.answer)}
+    first = next((row for row in rows if row.kind == "reward" and row.stage in same), None)
+    return end.in_hand if first and (first.id, first.at) == (rewarded(reward, end.tenant).id, reward.at) else None
 
 
 def by_stage(records: Sequence[Record]) -> list[Record]:

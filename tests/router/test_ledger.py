@@ -96,19 +96,29 @@ async def test_a_lease_ends_and_a_late_charge_still_counts(ledger: RedisLedger) 
     assert await ledger.spent("day") == (30, 1_000)
 
 
-async def test_who_will_do_with_less_gets_a_share_of_what_is_left(ledger: RedisLedger) -> None:
+async def test_where_the_budget_gets_tight_the_least_is_held_and_grows(ledger: RedisLedger) -> None:
     assert await ledger.reserve("free", "all", 4_000, 60, least=10) == 4_000
-    assert [await ledger.reserve("day", f"h{number}", 4_000, 60, least=10) for number in range(4)] == [500, 166, 83, 50]
-    assert await ledger.reserve("day", "h0", 4_000, 60, least=10) == 500
-    assert await ledger.spent("day") == (0, 799)
-    assert await ledger.reserve("day", "needs more", 4_000, 60, least=200) == 200
+    assert [await ledger.reserve("day", f"h{number}", 300, 60, least=10) for number in range(4)] == [300, 10, 10, 10]
+    assert await ledger.reserve("day", "h1", 680, 60) == 680
+    assert await ledger.reserve("day", "h2", 11, 60) == 10  # there is no more
+    assert await ledger.reserve("day", "h1", 5, 60) == 680
+    assert await ledger.spent("day") == (0, 1_000)
     with pytest.raises(BudgetExhausted) as caught:
         await ledger.reserve("day", "late", 4_000, 60, least=2)
-    assert caught.value.metadata == {"window": "day", "limit": "1000", "used": "999", "asked": "2"}
+    assert caught.value.metadata == {"window": "day", "limit": "1000", "used": "1000", "asked": "2"}
     assert caught.value.retry_after == 1.0  # what is held may be given back
-    await ledger.settle("day", "h0", 100)
-    assert await ledger.reserve("day", "h0", 4_000, 60, least=10) == 0  # it has had its turn
-    assert await ledger.reserve("day", "small", 5, 60, least=1) == 5
+    await ledger.settle("day", "h1", 100)
+    assert await ledger.reserve("day", "h1", 4_000, 60, least=10) == 0  # it has had its turn
+    assert await ledger.reserve("day", "h2", 11, 60) == 11
+    assert await ledger.spent("day") == (100, 321)
+
+
+async def test_a_hold_that_has_grown_ends_with_its_first_lease(ledger: RedisLedger) -> None:
+    await ledger.reserve("day", "dead", 600, 0.2, least=10)
+    await ledger.reserve("day", "dead", 900, 60)
+    await asyncio.sleep(0.25)
+    assert await ledger.reserve("day", "dead", 950, 60) == 900
+    assert await ledger.spent("day") == (0, 0)
 
 
 async def test_a_window_of_any_length_begins_anew(ledger: RedisLedger) -> None:
@@ -145,6 +155,8 @@ async def test_two_routers_never_overspend_by_one_micro_dollar(redis_url: str, t
         except BudgetExhausted:
             seen.refused += 1
             return
+        assert held in (least, wanted)
+        held = await ledger.reserve(tenant, hold_id, wanted, 60)
         assert least <= held <= wanted
         seen.most = max(seen.most, sum(await ledger.spent(tenant)))
         await asyncio.sleep(share * 0.01)
@@ -182,12 +194,13 @@ async def test_while_redis_is_away_a_local_limit_holds(tmp_path: Path) -> None:
         assert ledger.owed == 2
 
 
-async def test_while_redis_is_away_shares_are_granted_too(tmp_path: Path) -> None:
+async def test_while_redis_is_away_holds_grow_too(tmp_path: Path) -> None:
     async with open_redis("redis://127.0.0.1:1", tmp_path) as store, a_ledger(store, local_limit=500) as ledger:
-        assert [await ledger.reserve("free", f"h{number}", 300, 60, least=50) for number in range(3)] == [250, 83, 50]
+        assert [await ledger.reserve("free", f"h{number}", 200, 60, least=50) for number in range(3)] == [200, 50, 50]
+        assert [await ledger.reserve("free", "h1", cost, 60) for cost in (251, 250, 1)] == [50, 250, 250]
         assert await ledger.reserve("capped", "other", 300, 60, least=50) == 50
         with pytest.raises(BudgetExhausted, match="outage"):
-            await ledger.reserve("free", "late", 300, 60, least=118)
+            await ledger.reserve("free", "late", 300, 60, least=1)
 
 
 async def test_redis_killed_and_brought_back_is_charged_exactly_once(mortal_redis: Any, tmp_path: Path) -> None:
