@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -12,7 +12,7 @@ from router.store import Store
 
 log = structlog.get_logger("rheostat.pacing")
 _SECONDS = 0.5
-_TRIES = 8  # to be the next to write, among routers that share a tenant
+_TRIES = 32  # to be the next to write, among routers that share a tenant
 
 # KEYS: a tenant's pace. ARGV: what it was, what it is to be. Gives what it is now.
 REPLACE = """
@@ -29,19 +29,22 @@ async def pacing(store: Store, pacers: Mapping[str, Pacer], seconds: float = _SE
 
     While Redis is away each goes on by itself.
     """
+    closing = asyncio.Event()
     await _exchange_all(store, pacers)
-    task = asyncio.create_task(_exchange_forever(store, pacers, seconds), name="pacing")
+    task = asyncio.create_task(_exchange_until(closing, store, pacers, seconds), name="pacing")
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
-        await _exchange_all(store, pacers)
+        closing.set()
+        await task
 
 
-async def _exchange_forever(store: Store, pacers: Mapping[str, Pacer], seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
+async def _exchange_until(closing: asyncio.Event, store: Store, pacers: Mapping[str, Pacer], seconds: float) -> None:
+    """Every so many seconds, and once more when this closes."""
+    while not closing.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await closing.wait()
         await _exchange_all(store, pacers)
 
 

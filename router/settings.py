@@ -139,13 +139,13 @@ _VALUE = 8_000.0  # micro-dollars, where a tenant says nothing of what it wants
 class TenantSettings(Section):
     """One tenant's standing terms; see `Knobs` for what each knob does. It names one of `value`, `floor` and `cap`; none is a value of 8,000."""
 
-    value: float | None = Field(None, ge=0)
+    value: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Micro-dollars one right answer is worth."""
     floor: float | None = Field(None, gt=0, le=1)
     """Mean quality to be had at the least cost."""
     cap: int | None = Field(None, gt=0)
     """Micro-dollars that may be spent in every window, for the most quality."""
-    window: float | None = Field(None, ge=1)
+    window: float | None = Field(None, ge=1, allow_inf_nan=False)
     """Seconds of the cap's window, counted from the beginning of 1970; none: a day."""
     abstain_below: float = Field(0.0, ge=0, le=1)
     risk: float = Field(1.0, ge=0, le=1)
