@@ -155,7 +155,7 @@ def merge(base: Pace, left: Pace, right: Pace, objective: Objective) -> Pace:
 
 
 def reachable(objective: Objective, success: Array) -> float:
-    """The mean quality if every query had the best that can be bought for it: `success` (n,) holds its P(right) for recent queries.
+    """The mean quality if every query had the best that can be bought for it: `success` (n,) holds the most that is for recent queries.
 
     Raises Unreachable where even the upper end of that mean's 95 % interval is under the floor, and InvalidQuery for what is no probability.
     """
@@ -164,7 +164,7 @@ def reachable(objective: Objective, success: Array) -> float:
     most = float(success.mean())
     high = most + 1.96 * float(success.std()) / math.sqrt(len(success))
     if objective.floor is not None and objective.floor > high:
-        message = f"a mean quality of {objective.floor} is out of reach: the best that can be bought for every query gives {most:.3f}"
+        message = f"a mean quality of {objective.floor} is out of reach: the best that can be bought for every query gives at most {most:.3f}"
         raise Unreachable(message, floor=objective.floor, reachable=most)
     return most
 

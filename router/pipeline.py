@@ -229,14 +229,19 @@ class Pipeline:
         prediction, decision = self._choose(turn, plans)
         if await self._saw_more(turn, decision):
             prediction, decision = self._choose(turn, plans)
-        if (pacer := self._pacer(turn)) and not turn.evidence.stage:
-            pacer.foresee(prediction, turn.knobs.max_stages)
+        self._foresee(turn, prediction)
         turn.short = False
         while decision.plan and not await self._covered(turn, self._parts.catalogue[decision.plan]):
             turn.short, plans = True, _cheaper(plans, self._parts.catalogue[decision.plan])
             prediction, decision = self._choose(turn, plans)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
+
+    def _foresee(self, turn: Turn, prediction: Prediction) -> None:
+        """Tell the tenant's pacer what could be bought; a request that chooses among the plans by itself says nothing of the tenant's floor."""
+        own = turn.query.knobs.plans == self._parts.tenants[turn.query.tenant].knobs.plans
+        if own and not turn.evidence.stage and (pacer := self._pacer(turn)):
+            pacer.foresee(prediction, turn.knobs.max_stages)
 
     async def _covered(self, turn: Turn, plan: Plan) -> bool:
         """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""

@@ -32,7 +32,7 @@ TENANTS = {
     "wide": TenantSettings(cap=1_000_000, cache=False),
     "modest": TenantSettings(floor=0.4, cache=False),
     "default": TenantSettings(floor=0.75, cache=False),
-    "dreamer": TenantSettings(floor=0.95, cache=False),
+    "dreamer": TenantSettings(floor=0.7, plans=("nano-direct",), cache=False),
     "cached": TenantSettings(floor=0.75),
 }
 
@@ -135,12 +135,13 @@ async def test_a_floor_out_of_reach_is_refused_for_nothing_and_served_once_it_is
         stub = RouterServiceStub(channel)
         questions = [problem.question for problem in draw("calibration", 9, 400)]
         for question in questions[:99]:
-            await stub.PlanQuery(pb.PlanQueryRequest(query=a_query(question, "dreamer", plans=["nano-direct"])))
-        code, reason, told = await refused(answer(stub, a_query(questions[99], "dreamer", plans=["nano-direct"])))
-        assert (code, reason, told["floor"]) == ("FAILED_PRECONDITION", "UNREACHABLE_FLOOR", "0.95")
+            await stub.PlanQuery(pb.PlanQueryRequest(query=a_query(question, "dreamer")))
+        code, reason, told = await refused(answer(stub, a_query(questions[99], "dreamer")))
+        assert (code, reason, told["floor"]) == ("FAILED_PRECONDITION", "UNREACHABLE_FLOOR", "0.7")
         assert 0.1 < float(told["reachable"]) < 0.6
         assert await running.ledger.spent("dreamer") == (0, 0)
         assert running.pacers["dreamer"]._pace.count == 0
+        await stub.PlanQuery(pb.PlanQueryRequest(query=a_query(questions[100], "dreamer", plans=["small-vote"])))  # it chooses by itself
         easy = "Calculate 3 + 4."
         for _ in range(300):
             with suppress(grpc.aio.AioRpcError):

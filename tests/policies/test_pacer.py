@@ -57,7 +57,7 @@ def test_a_floor_out_of_reach_is_refused_once_that_is_sure_and_served_again_when
     for _ in range(99):
         pacer.foresee(predicted(0.3, 0.7), stages=1)
     for _ in range(50):
-        with pytest.raises(Unreachable, match=r"gives 0\.700") as caught:
+        with pytest.raises(Unreachable, match=r"at most 0\.700") as caught:
             pacer.foresee(predicted(0.3, 0.7), stages=1)
     assert float(caught.value.metadata["reachable"]) == pytest.approx(0.7)
     served = 0
