@@ -12,7 +12,9 @@ after each request. `scale` is the mean cost, so that a step means the same to e
 as in their theorem 1, down to a constant that keeps track of a drifting load. `allowance` is what the cap lets be spent since the last request. It
 follows the load of the windows before, so that a night does not spend as much as a day (Balseiro, Kumar, Mirrokni, Sivan & Wang 2023, Robust budget
 pacing with a single sample, arXiv 2302.02006). What earlier requests spent too much or lack in quality is made up for by those to come: an integral
-term, without which a drift would leave a lasting error. That the cap holds depends on none of this: see `ceiling`.
+term, without which a drift would leave a lasting error. That the cap holds depends on none of this: the ledger holds it.
+
+Quality is what the predictor believes, and it may be wrong in one direction: what outcomes say of it is added (`correction`).
 """
 
 import math
@@ -24,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import InvalidQuery, Unreachable
+from router.types import Objective
 
 Array = NDArray[np.float64]
 
-_START = 5_000.0  # micro-dollars: the value, and what a request may cost, where nothing is known
+_START = 5_000.0  # micro-dollars: the value, where nothing is known
 _FIRST, _FLOOR_STEP, _CAP_STEP = 0.5, 0.05, 0.03  # the step at the first purchase, and the least for either objective
 _JUMP = 0.5  # no single event moves the logarithm further: costs have heavy tails, and loads pause
 _SPREAD = math.log(1e4)  # nor does it leave the mean cost further behind, where nothing more is to be had or saved
@@ -35,56 +38,13 @@ _MEMORY = 100  # purchases over which the mean cost is formed
 _PHASES = 24  # of a window, for its load: the hours of a day
 _HORIZON = 0.1  # of a window's load; what was spent too much or too little is made up for over no less, even if the window ends before
 _RECENT = 1_000  # requests over which quality that was short of the floor is made up for
+_DOUBT = 20.0  # rated answers that the predictor's own word is worth
 _SHORT = 15.0  # right answers' worth of it, and no more: a floor that was out of reach for a while is not paid for ever after
 
 
 def _check(name: str, amount: float, most: float = math.inf) -> None:
     if not (0 <= amount <= most and math.isfinite(amount)):
         raise InvalidQuery(f"{name} must be finite and not negative{'' if most == math.inf else f', and at most {most}'}, not {amount}", field=name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """What a tenant wants, exactly one of three.
-
-    `value`: micro-dollars a right answer is worth. `floor`: the mean quality, in (0, 1], to be had at the least cost. `cap`: micro-dollars that may
-    be spent in every `window` seconds, for the most quality. Raises InvalidQuery, which names the field that is wrong.
-    """
-
-    value: float | None = None
-    floor: float | None = None
-    cap: int | None = None
-    window: float = 86_400.0
-
-    def __post_init__(self) -> None:
-        named = [name for name in ("value", "floor", "cap") if getattr(self, name) is not None]
-        if len(named) != 1:
-            raise InvalidQuery(
-                f"an objective is one of value, floor and cap, not {' and '.join(named) or 'none'}", field=named[1] if named else "value"
-            )
-        if self.value is not None:
-            _check("value", self.value)
-        if self.floor is not None and not 0 < self.floor <= 1:
-            raise InvalidQuery(f"floor must lie in (0, 1], not {self.floor}", field="floor")
-        if self.cap is not None and not 0 < self.cap < math.inf:
-            raise InvalidQuery(f"cap must be positive and finite, not {self.cap}", field="cap")
-        if not 0 < self.window < math.inf:
-            raise InvalidQuery(f"window must be positive and finite, not {self.window}", field="window")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """What is set aside for a request in flight: the micro-dollars it is expected to cost, and those it cannot exceed."""
-
-    cost: float = 0.0
-    most: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check("cost", self.cost)
-        _check("most", self.most)
-
-
-NO_HOLD = Hold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +57,18 @@ class Pace:
     scale: float = 0.0  # mean cost of the requests that cost something, 0 before the first
     spent: float = 0.0  # in this window
     held: float = 0.0  # that requests in flight are expected to cost
-    withheld: float = 0.0  # that they may cost at most
-    quality: float = 0.0  # sum over all requests
+    quality: float = 0.0  # sum over all requests that were answered, or abstained
     deficit: float = 0.0  # quality by which all requests together fell short of the floor, within limits
-    count: int = 0  # of all requests
-    bought: int = 0  # of those that cost something
+    count: int = 0  # of these
+    bought: int = 0  # of requests that cost something
+    rated: float = 0.0  # answers of which an outcome was reported, those of earlier windows for half as much with each
+    error: float = 0.0  # sum over them of the reward less the belief
     profile: tuple[float, ...] = (1 / _PHASES,) * _PHASES  # share of a window's requests that end in each phase of it, learned from those before
     arrivals: tuple[int, ...] = (0,) * _PHASES  # in each phase of this window
 
     @property
     def mean(self) -> float:
-        """Mean quality of all requests; NaN before the first."""
+        """Mean quality of the requests that were answered, or abstained; NaN before the first."""
         return self.quality / self.count if self.count else math.nan
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,43 +81,40 @@ class Pace:
         return cls(**{**saved, "profile": tuple(saved["profile"]), "arrivals": tuple(saved["arrivals"])})
 
 
-_SUMS = ("dual", "spent", "held", "withheld", "quality", "deficit", "count", "bought")
+_SUMS = ("dual", "spent", "held", "quality", "deficit", "count", "bought", "rated", "error")
 
 
 def value(pace: Pace, objective: Objective, at: float) -> float:
-    """Micro-dollars that a right answer is worth in a decision at `at`; 0 where the cap is used up."""
-    if objective.value is not None:
-        return objective.value
-    return math.exp(_accrued(pace, objective, at)) if ceiling(pace, objective, at) > 0 else 0.0
-
-
-def ceiling(pace: Pace, objective: Objective, at: float) -> float:
-    """Micro-dollars that a request starting at `at` may cost at most: what is neither spent nor withheld of the cap; infinite without one.
-
-    Where every request holds what it may cost at most, and costs no more, no window's spending exceeds the cap.
-    """
+    """Micro-dollars that a right answer is worth in a decision at `at`."""
     _check("at", at)
-    if objective.cap is None:
-        return math.inf
-    spent = 0.0 if _elapsed(pace, objective, at) >= 1 else pace.spent
-    return max(0.0, objective.cap - spent - pace.withheld)
+    return math.exp(_accrued(pace, objective, at))
 
 
-def reserve(pace: Pace, objective: Objective, hold: Hold, at: float) -> Pace:
-    """A request begins at `at`. It counts at once, so that requests in flight neither overspend nor delay the learning."""
-    now = _advance(pace, objective, at)
-    return replace(now, dual=_charged(now, objective, hold.cost), held=now.held + hold.cost, withheld=now.withheld + hold.most)
+def correction(pace: Pace) -> float:
+    """By how much beliefs are to be raised: the mean error that outcomes have shown, shrunk to nothing while they are few."""
+    return pace.error / (pace.rated + _DOUBT)
 
 
-def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at: float, hold: Hold = NO_HOLD) -> Pace:
-    """A request ended at `at`: its micro-dollars, its quality in [0, 1], observed or else predicted, and what was held for it."""
+def reserve(pace: Pace, objective: Objective, cost: float, at: float) -> Pace:
+    """A request is expected to cost so much, from `at` on. It counts at once, so that requests in flight neither overspend nor delay the learning."""
     _check("cost", cost)
-    _check("quality", quality, most=1)
+    now = _advance(pace, objective, at)
+    return replace(now, dual=_charged(now, objective, cost), held=now.held + cost)
+
+
+def update(pace: Pace, objective: Objective, *, cost: float, quality: float | None, at: float, held: float = 0.0) -> Pace:
+    """A request ended at `at`: its micro-dollars, its quality in [0, 1], and what was reserved for it in all.
+
+    `quality` is None where it ended without an answer or an abstention, by a failure or because nobody waited: no value would have changed that.
+    """
+    _check("held", held)
+    _check("cost", cost)
+    _check("quality", quality or 0.0, most=1)
     now = _advance(pace, objective, at)
     if cost:
         now = replace(now, bought=now.bought + 1, scale=now.scale + (cost - now.scale) / min(now.bought + 1, _MEMORY))
-    dual, deficit = _charged(now, objective, cost - hold.cost), now.deficit
-    if objective.floor is not None:
+    dual, deficit = _charged(now, objective, cost - held), now.deficit
+    if objective.floor is not None and quality is not None:
         deficit = min(_SHORT, max(-_SHORT, deficit + objective.floor - quality))
         dual = _moved(now, _step(now, _FLOOR_STEP) * (objective.floor - quality + deficit / _RECENT))
     phase = _phase(now, objective, now.at)
@@ -165,12 +123,19 @@ def update(pace: Pace, objective: Objective, *, cost: float, quality: float, at:
         dual=dual,
         deficit=deficit,
         spent=now.spent + cost,
-        held=now.held - hold.cost,
-        withheld=now.withheld - hold.most,
-        quality=now.quality + quality,
-        count=now.count + 1,
+        held=max(0.0, now.held - held),
+        quality=now.quality + (quality or 0.0),
+        count=now.count + (quality is not None),
         arrivals=(*now.arrivals[:phase], now.arrivals[phase] + 1, *now.arrivals[phase + 1 :]),
     )
+
+
+def rate(pace: Pace, objective: Objective, *, reward: float, belief: float, at: float) -> Pace:
+    """An answer that was believed to be right with probability `belief` turned out to be worth `reward`."""
+    _check("reward", reward, most=1)
+    _check("belief", belief, most=1)
+    now = _advance(pace, objective, at)
+    return replace(now, rated=now.rated + 1, error=now.error + reward - belief)
 
 
 def merge(base: Pace, left: Pace, right: Pace, objective: Objective) -> Pace:
@@ -190,7 +155,7 @@ def merge(base: Pace, left: Pace, right: Pace, objective: Objective) -> Pace:
 
 
 def reachable(objective: Objective, success: Array) -> float:
-    """The mean quality if every query had its best plan, whose predicted P(right) on recent queries `success` (n,) holds.
+    """The mean quality if every query had the best that can be bought for it: `success` (n,) holds the most that is for recent queries.
 
     Raises Unreachable where even the upper end of that mean's 95 % interval is under the floor, and InvalidQuery for what is no probability.
     """
@@ -199,7 +164,7 @@ def reachable(objective: Objective, success: Array) -> float:
     most = float(success.mean())
     high = most + 1.96 * float(success.std()) / math.sqrt(len(success))
     if objective.floor is not None and objective.floor > high:
-        message = f"a mean quality of {objective.floor} is out of reach: the best plan for every query gives {most:.3f}"
+        message = f"a mean quality of {objective.floor} is out of reach: the best that can be bought for every query gives at most {most:.3f}"
         raise Unreachable(message, floor=objective.floor, reachable=most)
     return most
 
@@ -212,6 +177,7 @@ def _advance(pace: Pace, objective: Objective, at: float) -> Pace:
     now = replace(pace, dual=_accrued(pace, objective, at), at=at)
     if windows:
         now = replace(now, start=pace.start + windows * objective.window, spent=0.0, profile=_learned(pace), arrivals=(0,) * _PHASES)
+        now = replace(now, rated=now.rated * 0.5**windows, error=now.error * 0.5**windows)
     return now
 
 

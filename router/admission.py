@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import structlog
 
-from router.errors import BudgetExhausted, Overloaded, RouterError
+from router.errors import BudgetExhausted, Overloaded, RouterError, StoreUnavailable
 from router.ports import Ledger
 from router.telemetry import Telemetry
 from router.types import Usage
@@ -41,6 +41,10 @@ class Bill:
     """What one request has spent so far; the meter of its executions. `degraded`: the hold was granted without Redis."""
 
     usage: Usage = field(default_factory=Usage)
+    tenant: str = ""
+    hold_id: str = ""  # empty: nothing is bought
+    held: int = 0  # micro-dollars it may come to
+    ttl: float = 0.0  # seconds from its beginning until the hold is given up
     degraded: bool = False
 
     def charge(self, usage: Usage) -> None:
@@ -67,13 +71,16 @@ class Admission:
                     await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float) -> AsyncIterator[Bill]:
-        """Hold `cost` micro-dollars for at most `ttl` seconds, and settle at exit what the bill says. Raises Overloaded or BudgetExhausted."""
+    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float, least: int | None = None) -> AsyncIterator[Bill]:
+        """Hold `cost` micro-dollars, or `least` where the budget is tight, for at most `ttl` seconds, and settle at exit what the bill says.
+
+        Raises Overloaded or BudgetExhausted.
+        """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
         try:
             async with self._permits:
                 with self._telemetry.active():
-                    bill = await self._reserved(tenant, hold_id, cost, ttl)
+                    bill = await self._reserved(tenant, hold_id, cost, ttl, least)
                     try:
                         yield bill
                     finally:
@@ -82,13 +89,20 @@ class Admission:
             self._telemetry.rejected(refusal.reason)
             raise
 
-    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float) -> Bill:
+    async def covers(self, bill: Bill, cost: int) -> bool:
+        """Whether a bill may come to so much; its hold grows, if it has to and the tenant's budget has room for it."""
+        if bill.held < cost:
+            with suppress(BudgetExhausted, StoreUnavailable):
+                bill.held = await self._ledger.reserve(bill.tenant, bill.hold_id, cost, bill.ttl)
+        return bill.held >= cost
+
+    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None) -> Bill:
         try:
-            await self._ledger.reserve(tenant, hold_id, cost, ttl)
+            held = await self._ledger.reserve(tenant, hold_id, cost, ttl, least)
         except asyncio.CancelledError:  # it may have come through all the same; settling what was never held costs nothing
             await self.uncancelled(self._ledger.settle(tenant, hold_id, 0))
             raise
-        return Bill(degraded=self._ledger.degraded)
+        return Bill(tenant=tenant, hold_id=hold_id, held=held, ttl=ttl, degraded=self._ledger.degraded)
 
     async def uncancelled(self, work: Coroutine[object, object, T]) -> T:
         """What `work` gives. It is done to its end even if the caller is cancelled meanwhile."""

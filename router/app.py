@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from policies import policies
 from policies.bandit import Bandit
 from policies.batch import allocate
 from policies.learner import Learner
+from policies.pacer import ObjectivePacer
 from policies.posterior import Posterior
 from predictors import predictors
 from predictors.artifact import MANIFEST, changed
@@ -32,14 +34,15 @@ from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
+from router.pacing import pacing
 from router.pipeline import Arm, Parts, Pipeline, Second
-from router.ports import Encoder, Policy, Predictor, Verifier
+from router.ports import Encoder, Pacer, Policy, Predictor, Verifier
 from router.promotion.keeper import keeping
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Choice, Settings
-from router.store import Store, open_redis
+from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants
 from workers.backends import backends
@@ -63,6 +66,7 @@ class Service:
     pipeline: Pipeline
     journal: FileJournal
     ledger: RedisLedger
+    pacers: Mapping[str, Pacer]
     address: str
     parts: Mapping[str, str]  # what was started, and where, for people
 
@@ -78,10 +82,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
         executor = await stack.enter_async_context(open_worker(worker))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.limits, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
         telemetry.watch_journal(lambda: journal.pending)
+        pacers = await stack.enter_async_context(_pacing(tenants, store))
+        telemetry.watch_pacers(pacers)
         admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
@@ -95,6 +101,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             cache=RedisCache(store, ttl=settings.cache_seconds),
             journal=journal,
             tenants=tenants,
+            pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
             new_id=lambda: uuid4().hex,
@@ -105,7 +112,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         desk = Desk(settings)
         stack.callback(desk.close)
         await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
-        facade = RouterService(pipeline, desk, lambda tenant: tenants[tenant].knobs, settings.server.max_deadline)
+        facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
         await server.start()
         stack.push_async_callback(server.stop, 0)
@@ -115,9 +122,19 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pipeline=pipeline,
             journal=journal,
             ledger=ledger,
+            pacers=pacers,
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+@asynccontextmanager
+async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
+    """A pacer for every tenant with an objective; routers share what they know."""
+    objectives = {tenant.id: tenant.objective for tenant in tenants if tenant.objective}
+    pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
+    async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
+        yield pacers
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
     RouterError               INTERNAL            INTERNAL
       |- InvalidQuery         INVALID_ARGUMENT    INVALID_QUERY
+      |- ContradictoryKnobs   INVALID_ARGUMENT    CONTRADICTORY_KNOBS
       |- UnknownPlan          NOT_FOUND           UNKNOWN_PLAN
       |- UnknownPolicy        NOT_FOUND           UNKNOWN_POLICY
       |- UnknownTenant        NOT_FOUND           UNKNOWN_TENANT
@@ -28,7 +29,7 @@ class RouterError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "INTERNAL"
-    retry_after: ClassVar[float | None] = None  # seconds; set where trying again is safe and may help
+    retry_after: float | None = None  # seconds; set where trying again is safe and may help
 
     def __init__(self, message: str, **metadata: object) -> None:
         super().__init__(message)
@@ -40,6 +41,12 @@ class InvalidQuery(RouterError):
     """The request breaks a rule of the contract."""
 
     code, reason = "INVALID_ARGUMENT", "INVALID_QUERY"
+
+
+class ContradictoryKnobs(RouterError):
+    """The request states a knob that the tenant's objective sets."""
+
+    code, reason = "INVALID_ARGUMENT", "CONTRADICTORY_KNOBS"
 
 
 class UnknownPlan(RouterError):
@@ -67,9 +74,13 @@ class UnknownDecision(RouterError):
 
 
 class BudgetExhausted(RouterError):
-    """The tenant, or the request, cannot pay for any more."""
+    """The tenant, or the request, cannot pay for any more; `retry_after` seconds there may be money again."""
 
     code, reason = "RESOURCE_EXHAUSTED", "BUDGET_EXHAUSTED"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
 
 
 class Overloaded(RouterError):

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,8 @@ import structlog
 from router.admission import Admission, Bill
 from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
 from router.identity import cache_key
-from router.ports import Allocate, Cache, Describer, Executor, Journal, Policy, Predictor
-from router.record import Book, bought, by_stage, rewarded, spent
+from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
+from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
 from router.types import (
@@ -93,6 +93,7 @@ class Parts:
     cache: Cache
     journal: Journal
     tenants: Tenants
+    pacers: Mapping[str, Pacer]  # of tenants with an objective
     telemetry: Telemetry
     second: Second | None = None
     new_id: Callable[[], str]
@@ -118,6 +119,9 @@ class Turn:
     degraded: list[str] = field(default_factory=list)
     broken: bool = False  # a pool failed while an answer was in hand
     note: str = ""
+    short: bool = False  # what the policy chose did not fit the tenant's budget any more
+    held: float = 0.0  # micro-dollars reserved with the tenant's pacer
+    quality: float | None = None  # of the answer given, once there is one; 0 for an abstention
 
     @property
     def left(self) -> Budget:
@@ -160,8 +164,8 @@ class Pipeline:
         await self._parts.journal.write(
             [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
         )
-        grown = turn.predictor.curves(prediction, plans, query.knobs.value) if curves else ()
-        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, curves=grown)
+        grown = turn.predictor.curves(prediction, plans, turn.knobs.value) if curves else ()
+        return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, value=turn.knobs.value, curves=grown)
 
     async def plan_batch(self, queries: Sequence[Query], budget: float) -> Batch:
         """What to buy for each of many queries, so that one budget of micro-dollars is expected to give the most right answers.
@@ -195,21 +199,22 @@ class Pipeline:
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
-        worst, book = self._worst(query), self._book(query)
+        worst, least = self._worst(query)
+        book = self._book(query)
         second = self._parts.second
         key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
         if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
             yield await self._from_cache(book, stored)
             return
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
-        async with (
-            self._parts.admission.admit(query.tenant, book.decision_id, worst, lease) as bill,
-            aclosing(self._walk(await self._turn(query, book, bill))) as events,
-        ):
-            async for event in events:
-                if isinstance(event, Final) and query.knobs.cache and event.ending in ("stopped", "stages") and event.answer and not event.degraded:
-                    await self._parts.cache.put(key, json.dumps(asdict(event.answer)).encode())
-                yield event
+        async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
+            turn = await self._turn(query, book, bill)
+            with self._paced(turn):
+                async with aclosing(self._walk(turn)) as events:
+                    async for event in events:
+                        if query.knobs.cache and (answer := _to_keep(event)):
+                            await self._parts.cache.put(key, json.dumps(asdict(answer)).encode())
+                        yield event
 
     async def report(self, reward: Reward, tenant: str) -> None:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
@@ -217,6 +222,8 @@ class Pipeline:
         await self._parts.journal.write([rewarded(reward, tenant)])
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
+        if (pacer := self._parts.pacers.get(tenant)) and (belief := rated(await self.explain(reward.decision_id, tenant), reward)) is not None:
+            pacer.rate(reward=reward.value, belief=belief, at=self._parts.now())
 
     async def explain(self, decision_id: str, tenant: str) -> Sequence[Record]:
         """The rows of one decision, stages first."""
@@ -231,15 +238,37 @@ class Pipeline:
             plans = self._affordable(turn)
             forced = self._forced(turn, index, plans)
             prediction, decision = await self._decide(turn, () if forced else plans)
+            if turn.short and decision.action is not Action.BUY:
+                forced = "budget"
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
                 return
             stage = Stage(decision_id=row.decision_id, index=index, prediction=prediction, decision=decision, best=turn.best)
+            self._reserve(turn, prediction, decision)
             yield stage
             outcome = await self._buy(turn, row, self._parts.catalogue[decision.plan])
             if outcome is not None:
                 yield replace(stage, outcome=outcome, best=turn.best)
+
+    @contextmanager
+    def _paced(self, turn: Turn) -> Iterator[None]:
+        """However the request ends, its tenant's pacer hears what it cost and gave, and nothing stays reserved."""
+        try:
+            yield
+        finally:
+            if pacer := self._pacer(turn):
+                pacer.update(cost=turn.bill.usage.cost, quality=turn.quality, at=self._parts.now(), held=turn.held)
+
+    def _pacer(self, turn: Turn) -> Pacer | None:
+        return self._parts.pacers.get(turn.query.tenant)
+
+    def _reserve(self, turn: Turn, prediction: Prediction, decision: Decision) -> None:
+        """Tell the tenant's pacer what this purchase is expected to cost."""
+        if pacer := self._pacer(turn):
+            cost = next(one.cost for one in prediction.forecasts if one.plan == decision.plan)
+            pacer.reserve(cost, self._parts.now())
+            turn.held += cost
 
     def _forced(self, turn: Turn, index: int, plans: Sequence[Plan]) -> Ending | None:
         """Why nothing more may be bought, whatever the policy would say."""
@@ -256,8 +285,23 @@ class Pipeline:
         prediction, decision = self._choose(turn, plans)
         if await self._saw_more(turn, decision):
             prediction, decision = self._choose(turn, plans)
+        self._foresee(turn, prediction)
+        turn.short = False
+        while decision.plan and not await self._covered(turn, self._parts.catalogue[decision.plan]):
+            turn.short, plans = True, _cheaper(plans, self._parts.catalogue[decision.plan])
+            prediction, decision = self._choose(turn, plans)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
+
+    def _foresee(self, turn: Turn, prediction: Prediction) -> None:
+        """Tell the tenant's pacer what could be bought; a request that chooses among the plans by itself says nothing of the tenant's floor."""
+        own = turn.query.knobs.plans == self._parts.tenants[turn.query.tenant].knobs.plans
+        if own and not turn.evidence.stage and (pacer := self._pacer(turn)):
+            pacer.foresee(prediction, turn.knobs.max_stages)
+
+    async def _covered(self, turn: Turn, plan: Plan) -> bool:
+        """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""
+        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.cost + (plan.budget.cost or 0))
 
     async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
         """Take the second look where the first decision is close; the request then goes on with what it showed.
@@ -323,21 +367,27 @@ class Pipeline:
             raise DeadlineExceeded("the deadline passed before any answer was in hand", decision_id=row.decision_id)
         if turn.best is None and ending == "budget":
             raise BudgetExhausted("no plan's worst case fits what this request may spend", decision_id=row.decision_id)
-        return turn.final(ending)
+        final = turn.final(ending)
+        turn.quality = final.answer.confidence if final.answer else 0.0
+        return final
 
     async def _from_cache(self, book: Book, stored: bytes) -> Final:
         answer = Answer(**json.loads(stored))
         await self._parts.journal.write([book.cached(self._parts.now(), answer)])
+        if pacer := self._parts.pacers.get(book.query.tenant):
+            pacer.update(cost=0.0, quality=answer.confidence, at=self._parts.now())
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
 
     async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
         rng = self._rng if query.seed is None else np.random.default_rng(query.seed)
-        tenant, arm = self._parts.tenants[query.tenant], self._arm(query, rng)
+        tenant, arm, pacer = self._parts.tenants[query.tenant], self._arm(query, rng), self._parts.pacers.get(query.tenant)
         changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
+        if pacer:
+            changed["value"] = pacer.value(self._parts.now())
         query = replace(query, knobs=replace(query.knobs, **changed), traced=tenant.retention is Retention.FULL)
         turn = Turn(
             query=query,
-            book=replace(book, arm=arm.name),
+            book=replace(book, query=query, arm=arm.name),
             bill=bill,
             features=_NOTHING,
             predictor=arm.predictor or self.predictor,
@@ -400,11 +450,17 @@ class Pipeline:
         left = turn.left
         return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
 
-    def _worst(self, query: Query) -> int:
-        """Micro-dollars this request can cost at the very most. Checks names on the way, before anything is held."""
+    def _worst(self, query: Query) -> tuple[int, int]:
+        """Micro-dollars this request can cost at the very most, and those without which it can buy nothing.
+
+        Checks names on the way, before anything is held.
+        """
         self._policy(query)
-        dearest = max(plan.budget.cost or 0 for plan in self._allowed(query)) * query.knobs.max_stages
-        return dearest if query.budget.cost is None else min(dearest, query.budget.cost)
+        costs = [plan.budget.cost or 0 for plan in self._allowed(query)]
+        worst = max(costs) * query.knobs.max_stages
+        if query.budget.cost is not None:
+            worst = min(worst, query.budget.cost)
+        return worst, min(worst, *costs)
 
 
 def _shared(plan: str, prediction: Prediction, found: Allocation) -> Decision:
@@ -428,6 +484,16 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
     if decision.action is Action.ABSTAIN and (best is not None or forced is None):
         return "abstained"
     return forced or "stopped"
+
+
+def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
+    """Those whose worst case costs less."""
+    return tuple(plan for plan in plans if (plan.budget.cost or 0) < (than.budget.cost or 0))
+
+
+def _to_keep(event: Stage | Final) -> Answer | None:
+    """The answer that the next one who asks the same may have."""
+    return event.answer if isinstance(event, Final) and event.ending in ("stopped", "stages") and not event.degraded else None
 
 
 def _fits(ceiling: int | None, left: int | None) -> bool:

@@ -27,6 +27,7 @@ from router.types import (
     Record,
     Run,
     Sample,
+    Standing,
     Style,
     Usage,
     Vector,
@@ -323,11 +324,42 @@ class Ledger(Protocol):
     def degraded(self) -> bool:
         """True while it works on its own, cut off from the other processes."""
 
-    async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float) -> None:
-        """Hold the worst case, in micro-dollars; raises BudgetExhausted. Repeating a hold id changes nothing."""
+    async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None = None) -> int:
+        """Hold the worst case or, where the budget gets tight, `least` (None: the worst case); the micro-dollars held. Raises BudgetExhausted.
+
+        Repeating a hold id changes nothing, unless more is wanted than it holds: then it grows to that if there is as much.
+        """
 
     async def settle(self, tenant: str, hold_id: str, cost: int) -> None:
         """Turn a hold into what was used and refund the rest. Repeating it changes nothing."""
+
+
+class Pacer(Protocol):
+    """Learns what a right answer is worth to one tenant who names a floor or a cap instead. `at` is Unix seconds.
+
+    What it knows counts at once in its own router; `merge` brings it together with what other routers know, each event exactly once.
+    """
+
+    def value(self, at: float) -> float:
+        """Micro-dollars that a right answer is worth in a decision now."""
+
+    def foresee(self, prediction: Prediction, stages: int) -> None:
+        """Take note of what can be bought for a query in so many stages; raises Unreachable where the floor is more than recent queries allow."""
+
+    def reserve(self, cost: float, at: float) -> None:
+        """A purchase begins that is expected to cost so much."""
+
+    def update(self, *, cost: float, quality: float | None, at: float, held: float = 0.0) -> None:
+        """A request ended: what it cost, the belief in its answer (0: it abstained, None: it failed), and all that was reserved for it."""
+
+    def rate(self, *, reward: float, belief: float, at: float) -> None:
+        """An answer that was believed in so far turned out to be worth this."""
+
+    def merge(self, shared: bytes) -> bytes:
+        """Take in what the routers share, empty if nothing; what they are to share instead, the same where this one has nothing to add."""
+
+    def standing(self, at: float) -> Standing:
+        """For people and dashboards."""
 
 
 class Cache(Protocol):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.types import Answer, Candidate, Decision, Fate, Features, Finish, Outcome, Prediction, Query, Record, Reward, Usage
+from router.types import Action, Answer, Candidate, Decision, Fate, Features, Finish, Outcome, Prediction, Query, Record, Reward, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,7 @@ class Book:
             context=tuple(prediction.context.tolist()),
             chances=tuple(decision.chances.get(name, 0.0) for name in offered),
             arm=self.arm,
+            value=self.query.knobs.value,
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,
@@ -131,6 +132,20 @@ def rewarded(reward: Reward, tenant: str) -> Record:
         reward=reward.value,
         reward_source=reward.source,
     )
+
+
+def rated(rows: Sequence[Record], reward: Reward) -> float | None:
+    """The belief in the answer given, where this reward is the first to rate that; None where it rates another answer, or was not the first.
+
+    `rows` are those of its decision, stages first, once the reward is among them.
+    """
+    stages = [row for row in rows if row.kind == "stage"]
+    end = stages[-1]
+    if end.action == Action.BUY.value or not end.answer or end.stop_reason == "abstained":
+        return None
+    same = {-1, *(row.stage for row in stages if row.outcome_answer == end.answer)}
+    first = next((row for row in rows if row.kind == "reward" and row.stage in same), None)
+    return end.in_hand if first and (first.id, first.at) == (rewarded(reward, end.tenant).id, reward.at) else None
 
 
 def by_stage(records: Sequence[Record]) -> list[Record]:

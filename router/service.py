@@ -13,7 +13,8 @@ from structlog.contextvars import bind_contextvars
 
 from router import wire
 from router.errors import DeadlineExceeded
-from router.types import Knobs, Query
+from router.tenants import Tenant
+from router.types import Query
 
 if TYPE_CHECKING:
     from router.evaluation.desk import Desk
@@ -23,12 +24,12 @@ MARGIN = 0.1  # seconds, but at most a tenth of what is left, kept back for brin
 
 
 class RouterService(RouterServiceServicer):
-    """The public service. `defaults_of` gives a tenant's knobs or raises UnknownTenant; no call takes longer than `max_deadline` seconds."""
+    """The public service. `terms_of` gives a tenant by id or raises UnknownTenant; no call takes longer than `max_deadline` seconds."""
 
-    def __init__(self, pipeline: "Pipeline", desk: "Desk", defaults_of: Callable[[str], Knobs], max_deadline: float = 120.0) -> None:
+    def __init__(self, pipeline: "Pipeline", desk: "Desk", terms_of: Callable[[str], Tenant], max_deadline: float = 120.0) -> None:
         self._pipeline = pipeline
         self._desk = desk
-        self._defaults_of = defaults_of
+        self._terms_of = terms_of
         self._max_deadline = max_deadline
 
     async def PlanQuery(
@@ -92,8 +93,7 @@ class RouterService(RouterServiceServicer):
         return wire.preview_to_pb(await self._desk.ask(tenant, knobs, request.decisions, knob=request.knob, values=tuple(request.values)))
 
     def _query(self, query: query_pb2.Query, remaining: float | None) -> Query:
-        tenant = self._tenant(query.tenant)
-        return wire.query_from_pb(query, tenant, self._deadline(remaining), self._defaults_of(tenant))
+        return wire.query_from_pb(query, self._terms_of(self._tenant(query.tenant)), self._deadline(remaining))
 
     def _tenant(self, name: str) -> str:
         """The tenant's id; it stands in the call's line even when the tenant is unknown."""

@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from router.tenants import Limits, Retention, Tenant
-from router.types import Budget, Knobs, Plan, Price
+from router.tenants import DAY, Retention, Tenant, Window
+from router.types import Budget, Knobs, Objective, Plan, Price
 
 MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
 
@@ -134,11 +134,20 @@ def _bundled_plans() -> dict[str, PlanSettings]:
     }
 
 
-class TenantSettings(Section):
-    """One tenant's standing terms; see `Knobs` for what each knob does."""
+_VALUE = 8_000.0  # micro-dollars, where a tenant says nothing of what it wants
 
-    value: float = Field(8_000.0, ge=0)
+
+class TenantSettings(Section):
+    """One tenant's standing terms; see `Knobs` for what each knob does. It names one of `value`, `floor` and `cap`; none is a value of 8,000."""
+
+    value: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Micro-dollars one right answer is worth."""
+    floor: float | None = Field(None, gt=0, le=1)
+    """Mean quality to be had at the least cost."""
+    cap: int | None = Field(None, gt=0)
+    """Micro-dollars that may be spent in every window, for the most quality."""
+    window: float | None = Field(None, ge=1, allow_inf_nan=False)
+    """Seconds of the cap's window, counted from the beginning of 1970; none: a day."""
     abstain_below: float = Field(0.0, ge=0, le=1)
     risk: float = Field(1.0, ge=0, le=1)
     """Share of the answers given that may be wrong; 1 promises nothing."""
@@ -155,10 +164,29 @@ class TenantSettings(Section):
     guard: bool = True
     """Serve the best constant plan where routing is no better by the tenant's own log."""
 
+    @model_validator(mode="after")
+    def _one_objective(self) -> "TenantSettings":
+        named = [name for name in ("value", "floor", "cap") if getattr(self, name) is not None]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} contradict one another: a tenant has exactly one objective, so keep one and remove the rest")
+        if self.window is not None and self.cap is None:
+            raise ValueError("window is that of a cap: name a cap, or remove window")
+        return self
+
     def tenant(self, name: str) -> Tenant:
         """As the router's noun."""
         knobs = {field: getattr(self, field) for field in Knobs.__dataclass_fields__}
-        return Tenant(id=name, knobs=Knobs(**knobs), limits=Limits(minute=self.per_minute, day=self.per_day), retention=self.retention)
+        knobs["value"] = _VALUE if self.value is None else self.value
+        window = DAY.seconds if self.window is None else self.window
+        objective = None if self.floor is None and self.cap is None else Objective(floor=self.floor, cap=self.cap, window=window)
+        windows = [Window("minute", 60, self.per_minute), DAY._replace(limit=self.per_day), Window("cap", window, self.cap)]
+        return Tenant(
+            id=name,
+            knobs=Knobs(**knobs),
+            objective=objective,
+            windows=tuple(one for one in windows if one.limit is not None or one.name == DAY.name),
+            retention=self.retention,
+        )
 
 
 class CandidateSettings(Section):

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from router.child import kept_running
 from router.errors import StoreUnavailable
+from router.types import Objective
 
 T = TypeVar("T")
 log = structlog.get_logger("rheostat.store")
@@ -42,6 +43,11 @@ def leases_key(tenant: str) -> str:
 def hold_key(tenant: str, hold_id: str) -> str:
     """String: the amount of one hold, or `settled`."""
     return f"rheostat:v1:hold:{{{tenant}}}:{hold_id}"
+
+
+def pace_key(tenant: str, objective: Objective) -> str:
+    """String: what routers share of a tenant's pace, for one kind of objective and window."""
+    return f"rheostat:v1:pace:{{{tenant}}}:{objective.kind}:{objective.window:g}"
 
 
 def cache_entry_key(digest: str) -> str:

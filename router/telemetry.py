@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict, Unpack
 
 from opentelemetry import metrics, trace
-from opentelemetry.metrics import MeterProvider, NoOpMeterProvider, Observation
+from opentelemetry.metrics import CallbackOptions, MeterProvider, NoOpMeterProvider, Observation
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
@@ -21,8 +21,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.genai.handler import TelemetryHandler
 
 from router.errors import RouterError
-from router.ports import Spent
-from router.types import Call, Decision, Fate, Finish, Record, Reward, Sample, Usage
+from router.ports import Pacer, Spent
+from router.types import Call, Decision, Fate, Finish, Record, Reward, Sample, Standing, Usage
 
 # Span attributes may carry ids; metric attributes never do.
 DECISION_ID = "rheostat.decision.id"
@@ -35,7 +35,7 @@ POLICY = "rheostat.policy.name"
 PREDICTOR = "rheostat.predictor.name"
 REWARD_SOURCE = "rheostat.reward.source"
 FATE = "rheostat.token.fate"
-TENANT = "rheostat.tenant.id"  # there are as many as are configured
+TENANT = "rheostat.tenant.name"  # configured, so there are only so many
 ERROR = "error.type"
 
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -187,6 +187,19 @@ class Telemetry:
         """Report for each tenant whether the control serves because routing is no better."""
         observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in closed().items()]]
         self._meter.create_observable_gauge("rheostat.guard.closed", observe, "1", "Whether the best constant plan serves instead of routing")
+
+    def watch_pacers(self, pacers: Mapping[str, Pacer], now: Callable[[], float] = time.time) -> None:
+        """Report where every tenant's objective stands, whenever metrics are collected."""
+
+        def gauge(name: str, unit: str, description: str, of: Callable[[Standing], float]) -> None:
+            def observe(_: CallbackOptions) -> list[Observation]:
+                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in pacers.items()]
+
+            self._meter.create_observable_gauge(name, [observe], unit, description)
+
+        gauge("rheostat.objective.value", "{microdollar}", "What a right answer is worth now", lambda one: one.value)
+        gauge("rheostat.objective.spent", "1", "Share of the cap spent in this window", lambda one: one.spent)
+        gauge("rheostat.objective.deficit", "{answer}", "Right answers by which recent requests fell short of the floor", lambda one: one.deficit)
 
     def workflow(self, strategy: str, plan: str) -> AbstractContextManager[object]:
         """The GenAI span and duration of one run of a strategy."""

@@ -1,12 +1,13 @@
 """Tenants: who asks, on what terms."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from router.errors import UnknownTenant
-from router.types import Knobs
+from router.types import Knobs, Objective
 
 
 class Retention(StrEnum):
@@ -17,21 +18,25 @@ class Retention(StrEnum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Micro-dollars a tenant may spend in each minute and each day (UTC); None is no limit."""
+class Window(NamedTuple):
+    """At most `limit` micro-dollars may be spent in every `seconds`, counted from the beginning of 1970 (UTC); None: spending is only counted."""
 
-    minute: int | None = None
-    day: int | None = None
+    name: str
+    seconds: float
+    limit: int | None = None
+
+
+DAY = Window("day", 86_400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One tenant's standing terms."""
+    """One tenant's standing terms. With an objective, what it learns takes the place of the knob `value`."""
 
     id: str
     knobs: Knobs = field(default_factory=Knobs)
-    limits: Limits = Limits()
+    objective: Objective | None = None
+    windows: tuple[Window, ...] = (DAY,)
     retention: Retention = Retention.HASH
 
     def retain(self, prompt: str) -> str:
@@ -58,6 +63,10 @@ class Tenants:
         except KeyError:
             raise UnknownTenant(f"no tenant {tenant!r} is configured", tenant=tenant) from None
 
-    def limits(self, tenant: str) -> Limits:
+    def __iter__(self) -> Iterator[Tenant]:
+        """All of them."""
+        return iter(self._tenants.values())
+
+    def windows(self, tenant: str) -> tuple[Window, ...]:
         """What this tenant may spend; raises UnknownTenant."""
-        return self[tenant].limits
+        return self[tenant].windows

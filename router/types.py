@@ -70,6 +70,42 @@ class Knobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a tenant wants who names no value of a right answer: the value is learned from this, while it is used.
+
+    `floor`: the mean quality, in (0, 1], to be had at the least cost. `cap`: micro-dollars that may be spent in every `window` seconds, counted from
+    the beginning of 1970, for the most quality. Raises ValueError, which names the field that is wrong.
+    """
+
+    floor: float | None = None
+    cap: int | None = None
+    window: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        if (self.floor is None) == (self.cap is None):
+            raise ValueError("an objective is either a floor or a cap")
+        if self.floor is not None and not 0 < self.floor <= 1:
+            raise ValueError(f"floor must lie in (0, 1], not {self.floor}")
+        if self.cap is not None and not 0 < self.cap < float("inf"):
+            raise ValueError(f"cap must be positive and finite, not {self.cap}")
+        if not 0 < self.window < float("inf"):
+            raise ValueError(f"window must be positive and finite, not {self.window}")
+
+    @property
+    def kind(self) -> str:
+        """`floor` or `cap`."""
+        return "floor" if self.cap is None else "cap"
+
+
+class Standing(NamedTuple):
+    """Where a tenant's objective stands. A share that does not apply is 0."""
+
+    value: float  # micro-dollars a right answer is worth now
+    spent: float  # share of the cap spent in this window
+    deficit: float  # right answers by which recent requests together fell short of the floor; negative: they had more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One request for an answer. `deadline` is seconds on the service's monotonic clock."""
 
@@ -481,6 +517,7 @@ class Planned:
     decision_id: str
     prediction: Prediction
     decision: Decision
+    value: float = 0.0  # micro-dollars a right answer was worth in it
     curves: tuple[Curve, ...] = ()
 
 
@@ -596,3 +633,4 @@ class Record:
     context: tuple[float, ...] = ()  # what a policy that learns online tells queries apart by
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
+    value: float = 0.0  # micro-dollars a right answer was worth in this decision

@@ -9,7 +9,9 @@ from uuid import uuid4
 from rheostat.v1 import answer_pb2, decision_pb2, evaluation_pb2, query_pb2, router_service_pb2, usage_pb2
 
 from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
-from router.types import Answer, Batch, Decision, Final, Knobs, Planned, Prediction, Query, Receipt, Record, Reward, Stage
+from router.errors import ContradictoryKnobs
+from router.tenants import Tenant
+from router.types import Answer, Batch, Decision, Final, Planned, Prediction, Query, Receipt, Record, Reward, Stage
 
 _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
     router_service_pb2.REWARD_SOURCE_VERIFIER: "verifier",
@@ -19,16 +21,23 @@ _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
 }
 
 
-def query_from_pb(query: query_pb2.Query, tenant: str, deadline: float, defaults: Knobs) -> Query:
-    """A query of this tenant, due at `deadline` on the service's monotonic clock; knobs that are absent are the tenant's `defaults`."""
+def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Query:
+    """A query of this tenant, due at `deadline` on the service's monotonic clock; knobs that are absent are the tenant's.
+
+    Raises ContradictoryKnobs where it states what the tenant's objective sets.
+    """
+    if tenant.objective and query.knobs.HasField("value_microdollars"):
+        kind, field = tenant.objective.kind, "query.knobs.value_microdollars"
+        message = f"{field} contradicts the {kind} of tenant {tenant.id!r}, from which the value is learned: leave it out"
+        raise ContradictoryKnobs(message, field=field, objective=kind)
     return Query(
         id=query.id or uuid4().hex,
         messages=messages_from_pb(query.messages),
-        tenant=tenant,
+        tenant=tenant.id,
         task=task_from_pb(query.task),
         deadline=deadline,
         budget=budget_from_pb(query.budget),
-        knobs=replace(defaults, **stated(query.knobs)) if query.HasField("knobs") else defaults,
+        knobs=replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs,
         seed=query.seed if query.HasField("seed") else None,
     )
 
@@ -50,6 +59,7 @@ def planned_to_pb(planned: Planned) -> router_service_pb2.PlanQueryResponse:
         decision_id=planned.decision_id,
         prediction=_prediction(planned.prediction),
         decision=_decision(planned.decision),
+        value_microdollars=planned.value,
         curves=[decision_pb2.Curve(plan=one.plan, success=one.success, saturation=one.saturation) for one in planned.curves],
     )
 

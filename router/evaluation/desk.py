@@ -31,11 +31,12 @@ class Question:
 
 
 class Return(NamedTuple):
-    """What one request came to: who decided (see `Record.arm`), the quality of its answer, and its micro-dollars."""
+    """What one request came to: who decided (see `Record.arm`), the quality of its answer, its micro-dollars, and those a right answer was worth."""
 
     arm: str
     quality: float
     cost: float
+    value: float
 
 
 def _answered(settings: Settings, question: Question) -> dict[str, Any]:

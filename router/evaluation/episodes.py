@@ -29,7 +29,8 @@ LEFT_OUT = {
 class Step:
     """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, and its micro-dollars.
 
-    `in_hand` is what the answer then in hand was rated, where the plan that gave it was rated for itself; NaN elsewhere.
+    `in_hand` is what the answer then in hand was rated, where the plan that gave it was rated for itself; NaN elsewhere. `value` is what a right
+    answer was worth then, in micro-dollars.
     """
 
     features: Features
@@ -39,6 +40,7 @@ class Step:
     action: str
     cost: float
     in_hand: float = math.nan
+    value: float = 0.0
 
     @property
     def propensity(self) -> float:
@@ -64,6 +66,11 @@ class Episode:
     def cost(self) -> float:
         """Micro-dollars of all its steps."""
         return sum(step.cost for step in self.steps)
+
+    @property
+    def value(self) -> float:
+        """Micro-dollars that a right answer was worth when it began."""
+        return self.steps[0].value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +178,7 @@ def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step
             chances=row.chances,
             action=action,
             cost=float(cost),
+            value=row.value,
             in_hand=rated.get(row.answer, math.nan) if row.answer and all(one.answer in (None, *rated) for one in evidence.outcomes) else math.nan,
         )
         if row.action == Action.BUY and row.stop_reason not in ("", "failed", "cancelled"):

@@ -17,11 +17,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What is to be judged: a policy with knobs, on the forecasts of a predictor."""
+    """What is to be judged: a policy with knobs, on the forecasts of a predictor.
+
+    If it is `paced`, a right answer is worth in each decision what it was worth when it was made, as the tenant's floor or cap had it.
+    """
 
     policy: Policy
     predictor: Predictor
     knobs: Knobs
+    paced: bool = False
 
     @property
     def bound(self) -> Knobs:
@@ -83,7 +87,8 @@ def chances(candidate: Candidate, board: Board, foreseen: Foreseen) -> Array:
     for row, episode in enumerate(board.episodes):
         for index, (step, seen) in enumerate(zip(episode.steps, foreseen.predictions[row], strict=True)):
             prediction, plans = _narrowed(*seen, set(knobs.plans or place) if index < knobs.max_stages else set())
-            for name, chance in candidate.policy.weigh(prediction, step.evidence, plans, knobs).chances.items():
+            terms = replace(knobs, value=step.value) if candidate.paced else knobs
+            for name, chance in candidate.policy.weigh(prediction, step.evidence, plans, terms).chances.items():
                 target[row, index, place[name]] = chance
     return target
 

@@ -164,7 +164,7 @@ def curve(candidate: Candidate, board: Board, foreseen: Foreseen, knob: str, val
     judge, points = Judge.of(board, foreseen, candidate.knobs.value), []
     for value in values:
         turned: dict[str, Any] = {knob: value}
-        target = chances(replace(candidate, knobs=replace(candidate.knobs, **turned)), board, foreseen)
+        target = chances(replace(candidate, knobs=replace(candidate.knobs, **turned), paced=candidate.paced and knob != "value"), board, foreseen)
         points.append({"at": value, **judge.estimates(target)})
     return {
         "knob": knob,

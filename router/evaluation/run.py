@@ -1,6 +1,8 @@
 """From a question about a policy or a knob to its answer: what the service has, what the log has, and the arithmetic on them."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from router.app import first_predictor
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
 from router.evaluation.desk import Question, Return
-from router.evaluation.episodes import Log, read
+from router.evaluation.episodes import Episode, Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
 from router.journal import log_files
@@ -47,8 +49,9 @@ def answered(settings: Settings, question: Question, progress: Progress = _silen
     predictor = _predictor(settings, question.candidate)
     log = _log(settings, question, _version(predictor))
     policy, log = _policy(settings, question.candidate.policy or _serving(settings, terms.policy), question.tenant, log)
-    candidate = Candidate(policy=policy, predictor=predictor, knobs=terms.tenant(question.tenant).knobs)
-    board = Board.of(log.episodes, catalogue)
+    tenant, board = terms.tenant(question.tenant), Board.of(log.episodes, catalogue)
+    knobs = replace(tenant.knobs, value=_mean_value(log.episodes)) if tenant.objective else tenant.knobs
+    candidate = Candidate(policy=policy, predictor=predictor, knobs=knobs, paced=tenant.objective is not None)
     told = {
         "tenant": question.tenant,
         "policy": policy.version,
@@ -68,7 +71,11 @@ def returns(settings: Settings, question: Question, since: float) -> list[Return
     """What each of a tenant's requests since then came to, whoever decided, oldest first."""
     with _files(settings, question) as found:
         log = read(found, question.tenant, "", question.most, without=_BULK)
-    return [Return(one.arm, one.quality, one.cost) for one in log.episodes if one.at >= since]
+    return [Return(one.arm, one.quality, one.cost, one.value) for one in log.episodes if one.at >= since]
+
+
+def _mean_value(episodes: Sequence[Episode]) -> float:
+    return sum(one.value for one in episodes) / max(1, len(episodes))
 
 
 def _range(knob: str, value: float) -> tuple[float, ...]:

@@ -160,8 +160,7 @@ class Keeper:
         terms, question = self._settings.promotion, Question(candidate=promotion.candidate, tenant=tenant)
         if promotion.stage == "shadow":
             return from_shadow(promotion, await self._desk.answer(question), terms, now)
-        value = self._settings.tenants[tenant].tenant(tenant).knobs.value
-        return from_traffic(promotion, await self._desk.returns(replace(question, most=_TRAFFIC), promotion.began), value, terms, now)
+        return from_traffic(promotion, await self._desk.returns(replace(question, most=_TRAFFIC), promotion.began), terms, now)
 
     async def _moved(self, tenant: str, name: str, old: Section | None, new: Section, changed: bool) -> None:
         if await put(self._store, tenant, name, old, new) and changed:

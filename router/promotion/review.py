@@ -43,10 +43,14 @@ def from_shadow(promotion: Promotion, found: Mapping[str, Any], terms: Promotion
     return promotion.to("canary", f"by the log it may be better: {told}", at, control=found["best_constant"])
 
 
-def from_traffic(promotion: Promotion, returns: Sequence[Return], value: float, terms: PromotionSettings, at: float) -> Promotion:
-    """On from the canary, or back, by what each arm's requests since its stage began were worth: looked at as often as one likes."""
+def from_traffic(promotion: Promotion, returns: Sequence[Return], terms: PromotionSettings, at: float) -> Promotion:
+    """On from the canary, or back, by what each arm's requests since its stage began were worth: looked at as often as one likes.
+
+    Where the value of a right answer moves, with a floor or a cap, all are held to its mean.
+    """
+    value = sum(one.value for one in returns) / max(1, len(returns))
     worth = {arm: _worth(returns, arm, value) for arm in (CANDIDATE, SERVING, CONTROL)}
-    if min(map(len, worth.values())) < 2:
+    if min(map(len, worth.values())) < 2 or not value:
         return promotion
     ends = {arm: _ahead(worth[CANDIDATE], worth[arm], value) for arm in (SERVING, CONTROL)}
     names = {SERVING: "what served", CONTROL: f"always {promotion.control}"}

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.pacing import Hold, Objective, Pace, ceiling, merge, reachable, reserve, update, value
+from policies.pacing import Pace, correction, merge, rate, reachable, reserve, update, value
 from router.errors import InvalidQuery, Unreachable
+from router.types import Objective
 
 PLANS = np.array([10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0])  # micro-dollars
 FRESH = Pace(start=0.0, at=0.0)
@@ -55,7 +56,8 @@ def most_within(success, cost, cap):
 
 
 def spend(rng, objective, times, success, cost, *, tail=1.0, seconds=0.0, slack=4.0, dual=FRESH.dual):
-    """Serve all. Real costs are lognormal around those expected, cut at `slack` times them and the ceiling; answers take `seconds` on average.
+    """Serve all. Real costs are lognormal around those expected, cut at `slack` times them and, as by the ledger, at what is left of the cap; answers
+    take `seconds` on average.
 
     Spending and quality per window in which the answer came, (windows,), and the value of every decision, (queries,).
     """
@@ -64,17 +66,18 @@ def spend(rng, objective, times, success, cost, *, tail=1.0, seconds=0.0, slack=
     delays = rng.uniform(0, 2 * seconds, len(times))
     for query, at in enumerate(times.tolist()):
         while flying and flying[0][0] <= at:
-            end, _, paid, quality, hold = heapq.heappop(flying)
-            pace = update(pace, objective, cost=paid, quality=quality, at=end, hold=hold)
+            end, _, paid, quality, held, _ = heapq.heappop(flying)
+            pace = update(pace, objective, cost=paid, quality=quality, at=end, held=held)
             found[:, int(end)] += paid, quality
-        values[query], top = value(pace, objective, at), ceiling(pace, objective, at)
+        values[query] = value(pace, objective, at)
+        top = max(0.0, float(objective.cap - found[0, int(at)] - sum(one[-1] for one in flying)))
         worth = np.where(cost[query] <= top, values[query] * success[query] - cost[query], -np.inf)
         plan = int(worth.argmax())
         price = float(cost[query, plan]) if worth[plan] > 0 else 0.0
-        hold = Hold(cost=price, most=min(slack * price, top))
-        pace = reserve(pace, objective, hold, at)
-        paid, quality = min(price * float(surprise[query]), hold.most), float(success[query, plan]) if price else 0.0
-        heapq.heappush(flying, (at + float(delays[query]), query, paid, quality, hold))
+        most = min(slack * price, top)
+        pace = reserve(pace, objective, price, at)
+        paid, quality = min(price * float(surprise[query]), most), float(success[query, plan]) if price else 0.0
+        heapq.heappush(flying, (at + float(delays[query]), query, paid, quality, price, most))
     return found[0], found[1], values
 
 
@@ -169,54 +172,64 @@ def test_a_floor_is_met_while_questions_get_harder():
     assert paid[1_000:].mean() <= 1.1 * least
 
 
-def test_a_price_is_what_it_is():
-    objective = Objective(value=700.0)
-    pace = update(reserve(FRESH, objective, Hold(cost=5, most=9), 1.0), objective, cost=1e6, quality=0.0, at=2.0)
-    assert value(pace, objective, 3.0) == 700
-    assert ceiling(pace, objective, 3.0) == math.inf
-
-
-def test_what_is_left_of_a_cap():
-    pace = reserve(FRESH, CAPPED, Hold(cost=100, most=300), 1.0)
-    assert ceiling(pace, CAPPED, 1.0) == 700
-    pace = update(pace, CAPPED, cost=250, quality=1.0, at=2.0, hold=Hold(cost=100, most=300))
-    assert ceiling(pace, CAPPED, 2.0) == 750
+def test_what_is_reserved_is_spent_or_given_back():
+    pace = update(reserve(FRESH, CAPPED, 100, 1.0), CAPPED, cost=250, quality=1.0, at=2.0, held=100)
     pace = update(pace, CAPPED, cost=750, quality=0.5, at=9.0)
-    assert (value(pace, CAPPED, 9.5), ceiling(pace, CAPPED, 9.5)) == (0, 0)
-    assert (pace.mean, pace.spent) == (0.75, 1_000)
+    assert (pace.mean, pace.spent, pace.held) == (0.75, 1_000, 0)
+    one = reserve(reserve(pace, CAPPED, 10, 9.0), CAPPED, 5, 9.0)
+    assert (one.held, update(one, CAPPED, cost=0, quality=None, at=9.0, held=15).held) == (15, 0)
 
 
 @pytest.mark.parametrize("at", [10.0, 19.9, 57.0])
-def test_a_new_window_has_its_whole_cap_less_what_is_in_flight(at):
-    pace = update(reserve(FRESH, CAPPED, Hold(cost=50, most=80), 3.0), CAPPED, cost=920, quality=1.0, at=4.0)
-    assert value(pace, CAPPED, 9.9) == 0
-    assert value(pace, CAPPED, at) > 0
-    assert ceiling(pace, CAPPED, at) == 920
-    assert reserve(pace, CAPPED, Hold(), at).start == at // 10 * 10
+def test_a_new_window_begins_with_nothing_spent(at):
+    pace = update(reserve(FRESH, CAPPED, 50, 3.0), CAPPED, cost=920, quality=1.0, at=4.0)
+    after = reserve(pace, CAPPED, 0, at)
+    assert (after.start, after.spent, after.held) == (at // 10 * 10, 0, 50)
 
 
-@given(EVENTS, st.floats(0.01, 1))
-def test_the_guard_holds_whatever_comes(events, share):
-    """Requests hold some share of the ceiling, as most, and cost all of it; every other one is still flying."""
-    pace, at, spent, flying = FRESH, 0.0, {}, []
-    for number, (gap, _, quality) in enumerate(events):
-        at += gap
-        hold = Hold(cost=1.0, most=share * ceiling(pace, CAPPED, at))
-        pace = reserve(pace, CAPPED, hold, at)
-        flying.append(hold)
-        if number % 2:
-            one = flying.pop(0)
-            pace = update(pace, CAPPED, cost=one.most, quality=quality, at=at, hold=one)
-            spent[at // 10] = spent.get(at // 10, 0.0) + one.most
-    assert all(total <= 1_000 * (1 + 1e-9) for total in spent.values())
+def test_a_failure_costs_and_says_nothing_of_quality():
+    pace = played([(0.1, 10.0, 0.7)] * 5, FLOORED)
+    after = update(pace, FLOORED, cost=30, quality=None, at=pace.at)
+    assert (after.dual, after.deficit, after.mean, after.count) == (pace.dual, pace.deficit, pace.mean, pace.count)
+    assert after.spent == pace.spent + 30
 
 
-@given(EVENTS, st.sampled_from([CAPPED, FLOORED, Objective(floor=1.0), Objective(cap=1, window=1e9), Objective(value=0.0)]))
+def test_outcomes_correct_beliefs_as_far_as_they_are_many():
+    pace, found = FRESH, [0.0]
+    for _ in range(400):
+        pace = rate(pace, FLOORED, reward=0.6, belief=0.8, at=1.0)
+        found.append(correction(pace))
+    assert all(after < before for before, after in pairwise(found))
+    assert found[20] == pytest.approx(-0.1)
+    assert found[-1] == pytest.approx(-0.2, abs=0.01)
+    later = reserve(pace, FLOORED, 0, 2 * FLOORED.window)
+    assert (later.rated, later.error) == pytest.approx((100, -20))
+
+
+@pytest.mark.parametrize("optimism", [0.1, -0.1])
+def test_a_floor_is_met_by_a_predictor_that_is_wrong_in_one_direction(optimism):
+    """Every other answer is rated. Without the correction the floor would be missed, or overpaid, by as much as beliefs are wrong."""
+    rng = np.random.default_rng(5)
+    success, cost = menus(rng, 6_000)
+    pace, rewards = FRESH, []
+    for at, (right, price) in enumerate(zip(success, cost, strict=True)):
+        belief = np.clip(right + optimism, 0, 1)
+        plan = int((value(pace, FLOORED, float(at)) * belief - price).argmax())
+        told = min(1.0, max(0.0, float(belief[plan]) + correction(pace)))
+        pace = update(pace, FLOORED, cost=float(price[plan]), quality=told, at=float(at))
+        rewards.append(float(rng.random() < right[plan]))
+        if at % 2:
+            pace = rate(pace, FLOORED, reward=rewards[-1], belief=float(belief[plan]), at=float(at))
+    late = np.array(rewards[1_000:])
+    assert abs(late.mean() - FLOORED.floor) <= 1.96 * late.std() / math.sqrt(len(late)) + 0.01
+
+
+@given(EVENTS, st.sampled_from([CAPPED, FLOORED, Objective(floor=1.0), Objective(cap=1, window=1e9)]))
 def test_a_value_is_always_finite_and_never_negative(events, objective):
     pace, at = FRESH, 0.0
     for gap, cost, quality in events:
         at += gap
-        pace = update(reserve(pace, objective, Hold(cost=cost / 2), at), objective, cost=cost, quality=quality, at=at, hold=Hold(cost=cost / 2))
+        pace = update(reserve(pace, objective, cost / 2, at), objective, cost=cost, quality=quality, at=at, held=cost / 2)
         assert math.isfinite(value(pace, objective, at))
         assert value(pace, objective, at + 1.0) >= 0
         assert sum(pace.profile) == pytest.approx(1)
@@ -253,7 +266,7 @@ def test_values_respond_the_right_way(events, one, other, less, more):
     later = [value(pace, Objective(cap=10**9, window=1e6), at + gap) for gap in (0.0, 1.0, 2.0, 50.0)]
     assert all(left <= right for left, right in pairwise(later))
     assert update(pace, CAPPED, cost=dear, quality=1.0, at=at).dual <= pace.dual
-    assert reserve(pace, CAPPED, Hold(cost=dear), at).dual <= reserve(pace, CAPPED, Hold(cost=cheap), at).dual
+    assert reserve(pace, CAPPED, dear, at).dual <= reserve(pace, CAPPED, cheap, at).dual
     assert value(pace, Objective(cap=500_000, window=10.0), at + 1) <= value(pace, Objective(cap=900_000_000, window=10.0), at + 1)
     pace = played(events, FLOORED)
     assert update(pace, FLOORED, cost=1, quality=bad, at=at).dual >= update(pace, FLOORED, cost=1, quality=good, at=at).dual
@@ -287,16 +300,16 @@ def test_the_allowance_follows_the_load_of_earlier_windows():
 
 def test_two_updates_merge_to_what_both_did():
     left = update(FRESH, CAPPED, cost=100, quality=1.0, at=1.0)
-    right = reserve(update(FRESH, CAPPED, cost=300, quality=0.5, at=2.0), CAPPED, Hold(cost=5, most=7), 2.0)
+    right = reserve(update(FRESH, CAPPED, cost=300, quality=0.5, at=2.0), CAPPED, 5, 2.0)
     both = merge(FRESH, left, right, CAPPED)
-    assert (both.at, both.spent, both.held, both.withheld, both.quality, both.count, both.bought) == (2.0, 400, 5, 7, 1.5, 2, 2)
+    assert (both.at, both.spent, both.held, both.quality, both.count, both.bought) == (2.0, 400, 5, 1.5, 2, 2)
     assert both.scale == 200
     assert sum(both.arrivals) == 2
     assert merge(FRESH, left, FRESH, CAPPED) == left
 
 
 def test_routers_that_share_a_state_keep_the_cap_together():
-    """Three routers, each of which takes and gives the state only every fourth request of its own."""
+    """Three routers, each of which takes and gives the state only every fourth request of its own; no ledger stops them."""
     rng = np.random.default_rng(4)
     times = arrivals(rng, 3, 3_000, 1)
     success, cost = menus(rng, len(times))
@@ -306,13 +319,13 @@ def test_routers_that_share_a_state_keep_the_cap_together():
         router = query % 3
         worth = value(own[router], objective, at) * success[query] - cost[query]
         plan = int(worth.argmax())
-        paid = min(float(cost[query, plan]), ceiling(own[router], objective, at)) if worth[plan] > 0 else 0.0
+        paid = float(cost[query, plan]) if worth[plan] > 0 else 0.0
         own[router] = update(own[router], objective, cost=paid, quality=float(success[query, plan]), at=at)
         spent[int(at)] += paid
         if query // 3 % 4 == 3:
             shared = merge(taken[router], shared, own[router], objective)
             taken[router] = own[router] = shared
-    assert (spent <= 1.01 * objective.cap).all()
+    assert (spent <= 1.02 * objective.cap).all()
     assert (spent[1:] >= 0.9 * objective.cap).all()
 
 
@@ -331,13 +344,8 @@ def test_what_is_reachable():
 @pytest.mark.parametrize(
     ("terms", "field"),
     [
-        ({}, "value"),
-        ({"value": 1.0, "cap": 5}, "cap"),
-        ({"floor": 0.5, "cap": 5}, "cap"),
-        ({"value": 1.0, "floor": 0.5}, "floor"),
-        ({"value": math.nan}, "value"),
-        ({"value": -1.0}, "value"),
-        ({"value": math.inf}, "value"),
+        ({}, "floor or a cap"),
+        ({"floor": 0.5, "cap": 5}, "floor or a cap"),
         ({"floor": 0.0}, "floor"),
         ({"floor": 1.1}, "floor"),
         ({"floor": math.nan}, "floor"),
@@ -350,9 +358,8 @@ def test_what_is_reachable():
     ],
 )
 def test_an_objective_that_is_none_is_refused(terms, field):
-    with pytest.raises(InvalidQuery) as caught:
+    with pytest.raises(ValueError, match=field):
         Objective(**terms)
-    assert caught.value.metadata == {"field": field}
 
 
 @pytest.mark.parametrize(
@@ -363,10 +370,12 @@ def test_an_objective_that_is_none_is_refused(terms, field):
         (lambda: update(FRESH, CAPPED, cost=1.0, quality=1.5, at=1.0), "quality"),
         (lambda: update(FRESH, CAPPED, cost=1.0, quality=math.nan, at=1.0), "quality"),
         (lambda: update(FRESH, CAPPED, cost=1.0, quality=0.5, at=math.nan), "at"),
-        (lambda: reserve(FRESH, CAPPED, Hold(), math.inf), "at"),
+        (lambda: update(FRESH, CAPPED, cost=1.0, quality=0.5, held=-1.0, at=1.0), "held"),
+        (lambda: rate(FRESH, FLOORED, reward=1.5, belief=0.5, at=1.0), "reward"),
+        (lambda: rate(FRESH, FLOORED, reward=0.5, belief=math.nan, at=1.0), "belief"),
+        (lambda: reserve(FRESH, CAPPED, 0.0, math.inf), "at"),
         (lambda: value(FRESH, FLOORED, math.nan), "at"),
-        (lambda: Hold(cost=math.inf), "cost"),
-        (lambda: Hold(most=-1.0), "most"),
+        (lambda: reserve(FRESH, CAPPED, math.inf, 1.0), "cost"),
         (lambda: reachable(FLOORED, np.array([])), "success"),
         (lambda: reachable(FLOORED, np.array([0.5, np.nan])), "success"),
     ],

@@ -12,13 +12,13 @@ from router.errors import BudgetExhausted, Overloaded
 from router.ledger import RedisLedger
 from router.store import Store, open_redis
 from router.telemetry import Telemetry
-from router.tenants import Limits
+from router.tenants import DAY
 from router.types import Usage
 
 
 @pytest.fixture
 async def ledger(store: Store) -> AsyncIterator[RedisLedger]:
-    async with RedisLedger(store, lambda _: Limits(day=1_000)) as ledger:
+    async with RedisLedger(store, lambda _: (DAY._replace(limit=1_000),)) as ledger:
         yield ledger
 
 
@@ -127,7 +127,7 @@ async def test_no_budget_gives_the_permit_back(admission: Admission) -> None:
 
 
 async def test_without_redis_the_bill_says_so(tmp_path: Path) -> None:
-    async with open_redis("redis://127.0.0.1:1", tmp_path) as store, RedisLedger(store, lambda _: Limits()) as ledger:
+    async with open_redis("redis://127.0.0.1:1", tmp_path) as store, RedisLedger(store, lambda _: (DAY,)) as ledger:
         async with Admission(Permits(1), ledger, Telemetry()).admit("t", "h", 400, 60) as bill:
             assert bill.degraded
         assert ledger.owed == 1

@@ -19,7 +19,7 @@ from router.evaluation.episodes import read
 from router.evaluation.foresight import Candidate, Foreseen, chances
 from router.evaluation.judge import LOGGED, OURS, Judge, judged
 from router.evaluation.run import answered
-from router.settings import CandidateSettings, Choice, PlanSettings, Settings
+from router.settings import CandidateSettings, Choice, PlanSettings, Settings, TenantSettings
 from router.types import Knobs, Record
 from tests.predictors import world
 
@@ -259,6 +259,16 @@ def test_a_knob_along_its_range(settings):
     quality = [point["modelled"]["quality"] for point in found["points"]]
     assert quality == sorted(quality)
     assert set(found["constants"]) == {"cheap", "dear"}
+
+
+def test_with_a_floor_or_a_cap_every_decision_has_the_value_it_had(settings, predictor, tmp_path):
+    objective = {"tenants": {"default": TenantSettings(cap=10**6, exploration=0.3, max_stages=2)}}
+    rows = [replace(row, value=500.0) for row in logged(predictor, 300, seed=9)]
+    world.written(rows, tmp_path / "capped" / "journal" / "parquet" / "date=2026-01-01")
+    capped = settings.model_copy(update={**objective, "data": tmp_path / "capped"})
+    found = answered(capped, Question(candidate=CandidateSettings()))
+    assert found["value"] == 500.0
+    assert found["ahead_of"][LOGGED]["value"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +15,19 @@ from hypothesis import strategies as st
 from router.errors import BudgetExhausted, StoreUnavailable
 from router.ledger import RedisLedger
 from router.store import Store, open_redis
-from router.tenants import Limits
+from router.tenants import DAY, Window
 
-LIMITS = {"free": Limits(), "day": Limits(day=1_000), "minute": Limits(minute=100, day=1_000)}
+TODAY = DAY._replace(limit=1_000)
+WINDOWS = {
+    "free": (DAY,),
+    "day": (TODAY,),
+    "minute": (Window("minute", 60, 100), TODAY),
+    "capped": (DAY, Window("cap", 1.0, 100)),
+}
 
 
 def a_ledger(store: Store, **options: Any) -> RedisLedger:
-    return RedisLedger(store, lambda tenant: LIMITS.get(tenant, LIMITS["day"]), confirm_after=0.3, **options)
+    return RedisLedger(store, lambda tenant: WINDOWS.get(tenant, WINDOWS["day"]), confirm_after=0.3, **options)
 
 
 @pytest.fixture
@@ -89,6 +96,45 @@ async def test_a_lease_ends_and_a_late_charge_still_counts(ledger: RedisLedger) 
     assert await ledger.spent("day") == (30, 1_000)
 
 
+async def test_where_the_budget_gets_tight_the_least_is_held_and_grows(ledger: RedisLedger) -> None:
+    assert await ledger.reserve("free", "all", 4_000, 60, least=10) == 4_000
+    assert [await ledger.reserve("day", f"h{number}", 300, 60, least=10) for number in range(4)] == [300, 10, 10, 10]
+    assert await ledger.reserve("day", "h1", 680, 60) == 680
+    assert await ledger.reserve("day", "h2", 11, 60) == 10  # there is no more
+    assert await ledger.reserve("day", "h1", 5, 60) == 680
+    assert await ledger.spent("day") == (0, 1_000)
+    with pytest.raises(BudgetExhausted) as caught:
+        await ledger.reserve("day", "late", 4_000, 60, least=2)
+    assert caught.value.metadata == {"window": "day", "limit": "1000", "used": "1000", "asked": "2"}
+    assert caught.value.retry_after == 1.0  # what is held may be given back
+    await ledger.settle("day", "h1", 100)
+    assert await ledger.reserve("day", "h1", 4_000, 60, least=10) == 0  # it has had its turn
+    assert await ledger.reserve("day", "h2", 11, 60) == 11
+    assert await ledger.spent("day") == (100, 321)
+
+
+async def test_a_hold_that_has_grown_ends_with_its_first_lease(ledger: RedisLedger) -> None:
+    await ledger.reserve("day", "dead", 600, 0.2, least=10)
+    await ledger.reserve("day", "dead", 900, 60)
+    await asyncio.sleep(0.25)
+    assert await ledger.reserve("day", "dead", 950, 60) == 900
+    assert await ledger.spent("day") == (0, 0)
+
+
+async def test_a_window_of_any_length_begins_anew(ledger: RedisLedger) -> None:
+    await asyncio.sleep(1 - time.time() % 1)
+    await ledger.reserve("capped", "h", 100, 60)
+    await ledger.settle("capped", "h", 90)
+    with pytest.raises(BudgetExhausted, match="the cap's budget") as caught:
+        await ledger.reserve("capped", "next", 100, 60, least=11)
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 1
+    await asyncio.sleep(caught.value.retry_after + 0.05)
+    assert await ledger.spent("capped", "cap") == (0, 0)
+    assert await ledger.reserve("capped", "next", 100, 60) == 100
+    assert await ledger.spent("capped") == (90, 100)
+
+
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may answer late, and a ledger in its local mode is not what is tested."""
@@ -103,23 +149,27 @@ async def test_two_routers_never_overspend_by_one_micro_dollar(redis_url: str, t
     tenant = f"t{seed}-{limit}"
     seen = SimpleNamespace(charged=0, most=0, refused=0)
 
-    async def one(ledger: RedisLedger, hold_id: str, held: int, used: int, pause: float) -> None:
+    async def one(ledger: RedisLedger, hold_id: str, wanted: int, least: int, share: float) -> None:
         try:
-            await ledger.reserve(tenant, hold_id, held, 60)
+            held = await ledger.reserve(tenant, hold_id, wanted, 60, least=least)
         except BudgetExhausted:
             seen.refused += 1
             return
+        assert held in (least, wanted)
+        held = await ledger.reserve(tenant, hold_id, wanted, 60)
+        assert least <= held <= wanted
         seen.most = max(seen.most, sum(await ledger.spent(tenant)))
-        await asyncio.sleep(pause)
-        await ledger.settle(tenant, hold_id, used)
-        seen.charged += used
+        await asyncio.sleep(share * 0.01)
+        await ledger.settle(tenant, hold_id, round(share * held))
+        seen.charged += round(share * held)
 
     async with open_redis(redis_url, tmp_path) as first, open_redis(redis_url, tmp_path) as second:
-        pair = [RedisLedger(store, lambda _: Limits(day=limit)) for store in (first, second)]
+        pair = [RedisLedger(store, lambda _: (DAY._replace(limit=limit),)) for store in (first, second)]
         async with asyncio.TaskGroup() as group:
             for index in range(200):
-                held = dice.randint(0, 400)
-                group.create_task(one(pair[index % 2], f"{tenant}/{index}", held, dice.randint(0, held), dice.random() * 0.01))
+                wanted = dice.randint(0, 400)
+                least = dice.choice([wanted, dice.randint(0, wanted)])
+                group.create_task(one(pair[index % 2], f"{tenant}/{index}", wanted, least, dice.random()))
         assert await pair[0].spent(tenant) == (seen.charged, 0)
     assert seen.charged <= limit
     assert seen.most <= limit
@@ -142,6 +192,15 @@ async def test_while_redis_is_away_a_local_limit_holds(tmp_path: Path) -> None:
         await asyncio.sleep(0.02)
         await ledger.reserve("free", "d", 1, 60)
         assert ledger.owed == 2
+
+
+async def test_while_redis_is_away_holds_grow_too(tmp_path: Path) -> None:
+    async with open_redis("redis://127.0.0.1:1", tmp_path) as store, a_ledger(store, local_limit=500) as ledger:
+        assert [await ledger.reserve("free", f"h{number}", 200, 60, least=50) for number in range(3)] == [200, 50, 50]
+        assert [await ledger.reserve("free", "h1", cost, 60) for cost in (251, 250, 1)] == [50, 250, 250]
+        assert await ledger.reserve("capped", "other", 300, 60, least=50) == 50
+        with pytest.raises(BudgetExhausted, match="outage"):
+            await ledger.reserve("free", "late", 300, 60, least=1)
 
 
 async def test_redis_killed_and_brought_back_is_charged_exactly_once(mortal_redis: Any, tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def test_few_decisions_end_no_shadow():
 
 def traffic(count, rng, **right):
     """Requests of every arm, of these chances of being right, each at 50 micro-dollars."""
-    return [Return(arm, float(rng.random() < chance), 50.0) for arm, chance in right.items() for _ in range(count)]
+    return [Return(arm, float(rng.random() < chance), 50.0, 1_000.0) for arm, chance in right.items() for _ in range(count)]
 
 
 def moved(promotion, count, serving, control, candidate):
     returns = traffic(count, np.random.default_rng(0), **{"": serving, "control": control, "candidate": candidate})
-    return from_traffic(promotion, returns, 1_000.0, TERMS, 3.0)
+    return from_traffic(promotion, returns, TERMS, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_candidate_that_is_alike_is_seldom_promoted_however_often_one_looks():
         returns: list[Return] = []
         for _ in range(40):
             returns += traffic(10, rng, **{"": 0.7, "control": 0.5, "candidate": 0.7})
-            if from_traffic(CANARY, returns, 1_000.0, TERMS, 3.0).stage == "full":
+            if from_traffic(CANARY, returns, TERMS, 3.0).stage == "full":
                 wrong += 1
                 break
     assert wrong <= 5

@@ -30,7 +30,8 @@ from router.service import RouterService
 from router.settings import Settings
 from router.status import error_of
 from router.telemetry import Telemetry
-from router.types import Action, Answer, Curve, Decision, Final, Knobs, Planned, Prediction, Receipt, Record, Stage, Usage
+from router.tenants import Tenant, Tenants
+from router.types import Action, Answer, Curve, Decision, Final, Knobs, Objective, Planned, Prediction, Receipt, Record, Stage, Usage
 
 PREDICTION = Prediction(in_hand=0.0, forecasts=(), version="p1")
 DECISION = Decision(action=Action.BUY, plan="a", propensity=1.0, scores={"a": 1.0}, explored=False, policy="fixed", reason="")
@@ -54,7 +55,7 @@ class Pipeline:
         await asyncio.sleep(self.wait)
         if self.failure:
             raise self.failure
-        return Planned(decision_id="d", prediction=PREDICTION, decision=DECISION, curves=(CURVE,) if curves else ())
+        return Planned(decision_id="d", prediction=PREDICTION, decision=DECISION, value=5.0, curves=(CURVE,) if curves else ())
 
     async def answer(self, query):
         self.queries.append((query, time.monotonic()))
@@ -74,10 +75,14 @@ class Pipeline:
         return [Record(id="d/0", kind="stage", decision_id=decision_id, tenant=tenant, at=1.0, action="stop", answer=tenant)]
 
 
-def defaults_of(tenant):
-    if tenant not in ("default", "acme"):
-        raise errors.UnknownTenant(f"no tenant {tenant!r} is configured", tenant=tenant)
-    return Knobs(value=7.0, max_stages=2 if tenant == "acme" else 3)
+TENANTS = Tenants(
+    {
+        "default": Tenant(id="default", knobs=Knobs(value=7.0, max_stages=3)),
+        "acme": Tenant(id="acme", knobs=Knobs(value=7.0, max_stages=2)),
+        "floored": Tenant(id="floored", objective=Objective(floor=0.8)),
+        "capped": Tenant(id="capped", objective=Objective(cap=1_000)),
+    }
+)
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ class Door:
 async def opened(pipeline, address="127.0.0.1:0", drain_delay=0.0, max_deadline=120.0, spans=None):
     telemetry, calls, stop = Telemetry(spans=spans), [], asyncio.Event()
     telemetry.called = lambda *call: calls.append(call)
-    server = Server(RouterService(pipeline, Desk(Settings()), defaults_of, max_deadline), address, telemetry)
+    server = Server(RouterService(pipeline, Desk(Settings()), TENANTS.__getitem__, max_deadline), address, telemetry)
     await server.start()
     async with asyncio.TaskGroup() as group:
         served = group.create_task(server.serve_until(stop, drain_delay, 5.0))
@@ -214,7 +219,7 @@ async def test_more_than_the_receive_limit_is_refused(door):
 
 async def test_plan(door, pipeline):
     response = await door.stub.PlanQuery(asked(tenant="acme", id="mine"), timeout=10)
-    assert (response.decision_id, response.decision.plan) == ("d", "a")
+    assert (response.decision_id, response.decision.plan, response.value_microdollars) == ("d", "a", 5)
     query, now = pipeline.queries[0]
     assert (query.id, query.tenant, query.knobs.max_stages, query.text) == ("mine", "acme", 2, "what is 2 + 2?")
     assert 9.0 < query.deadline - now < 10.0
@@ -226,6 +231,19 @@ async def test_curves_are_told_where_they_are_asked_for(door):
     assert not (await door.stub.PlanQuery(without)).curves
     (curve,) = (await door.stub.PlanQuery(with_curves)).curves
     assert (curve.plan, list(curve.success), curve.saturation) == ("a", [0.25, 0.5], 2)
+
+
+@pytest.mark.parametrize(("tenant", "objective"), [("floored", "floor"), ("capped", "cap")])
+async def test_a_value_beside_an_objective_contradicts_it(door, pipeline, tenant, objective):
+    request = asked(tenant=tenant, knobs=query_pb2.Knobs(value_microdollars=5))
+    for call in (door.stub.PlanQuery(request), collected(door.stub.AnswerQuery(pb.AnswerQueryRequest(query=request.query)))):
+        failure = await failing(call)
+        info = details(failure, error_details_pb2.ErrorInfo)
+        assert (failure.code(), info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CONTRADICTORY_KNOBS")
+        assert dict(info.metadata) == {"field": "query.knobs.value_microdollars", "objective": objective}
+    assert pipeline.queries == []
+    await door.stub.PlanQuery(asked(tenant=tenant, knobs=query_pb2.Knobs(max_stages=1)))
+    assert pipeline.queries[0][0].knobs.max_stages == 1
 
 
 async def test_no_deadline_is_the_longest_allowed(door, pipeline):
@@ -276,6 +294,12 @@ async def test_every_error_has_its_status(door, pipeline, kind, streamed):
     assert [violation.subject for violation in quota.violations] == ["tenant:acme"] if kind is errors.BudgetExhausted else quota is None
     told = error_of(failure)
     assert (type(told), told.message, told.metadata) == (kind, "it did not work", {"tenant": "acme", "left": "3"})
+
+
+async def test_who_is_out_of_money_hears_when_to_come_again(door, pipeline):
+    pipeline.failure = errors.BudgetExhausted("nothing left", retry_after=61.5)
+    failure = await failing(door.stub.PlanQuery(asked()))
+    assert details(failure, error_details_pb2.RetryInfo).retry_delay.ToTimedelta().total_seconds() == 61.5
 
 
 async def written(lines: list[MutableMapping[str, object]], count: int) -> None:
@@ -397,7 +421,7 @@ async def test_a_unix_socket_serves_as_well(pipeline, tmp_path):
 
 
 async def test_a_port_in_use_is_an_error(pipeline):
-    service = RouterService(pipeline, Desk(Settings()), defaults_of)
+    service = RouterService(pipeline, Desk(Settings()), TENANTS.__getitem__)
     first = Server(service, "127.0.0.1:0", Telemetry())
     with pytest.raises(RuntimeError):
         Server(service, f"127.0.0.1:{first.port}", Telemetry())

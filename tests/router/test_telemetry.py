@@ -16,10 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from policies.pacer import ObjectivePacer
 from router.errors import BackendUnavailable
 from router.ports import Spent
 from router.telemetry import Telemetry, inject, open_telemetry, trace_id
-from router.types import Action, Call, Decision, Finish, Message, Record, Reward, Sample, Usage
+from router.types import Action, Call, Decision, Finish, Message, Objective, Record, Reward, Sample, Usage
 
 ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
 CALL = Call(messages=(Message(content="secret question"),), temperature=0.5, max_tokens=64, stop=("\n",), seed=3)
@@ -49,6 +50,17 @@ def heard() -> Iterator[Listener]:
     listener = Listener()
     yield listener
     listener.telemetry.shutdown()
+
+
+def test_where_objectives_stand_is_told_by_tenant(heard: Listener) -> None:
+    capped, floored = ObjectivePacer(Objective(cap=1_000, window=60.0), 0.0), ObjectivePacer(Objective(floor=0.75), 0.0)
+    heard.telemetry.watch_pacers({"acme": capped, "umbrella": floored}, lambda: 2.0)
+    for pacer in (capped, floored):
+        pacer.update(cost=250, quality=0.5, at=1.0)
+    acme, umbrella = {"rheostat.tenant.name": "acme"}, {"rheostat.tenant.name": "umbrella"}
+    assert heard.points("rheostat.objective.spent") == [(acme, 0.25), (umbrella, 0.0)]
+    assert heard.points("rheostat.objective.deficit") == [(acme, 0.0), (umbrella, 0.25)]
+    assert heard.points("rheostat.objective.value") == [(acme, capped.value(2.0)), (umbrella, floored.value(2.0))]
 
 
 async def drawn(spent: Spent, result: Sample | BaseException, pause: float = 0.0) -> Sample:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rheostat.v1 import outcome_pb2, query_pb2, router_service_pb2, worker_service_pb2
 
 from router import wire as router_wire
+from router.tenants import Tenant
 from router.types import (
     Action,
     Answer,
@@ -90,10 +91,11 @@ def test_a_candidate_that_does_not_tell_how_it_ended_is_refused():
 
 
 DEFAULTS = Knobs(value=7.0, abstain_below=0.5, exploration=0.25, max_stages=2, risk=0.5, plans=("a",), policy="fixed", cache=False)
+ACME = Tenant(id="acme", knobs=DEFAULTS)
 
 
 def test_knobs_left_out_are_the_tenants():
-    query = router_wire.query_from_pb(query_pb2.Query(messages=[query_pb2.Message(content="2+2?")]), "acme", 5.0, DEFAULTS)
+    query = router_wire.query_from_pb(query_pb2.Query(messages=[query_pb2.Message(content="2+2?")]), ACME, 5.0)
     assert (query.knobs, query.tenant, query.task, query.text, query.deadline, query.budget) == (DEFAULTS, "acme", Task.FREE, "2+2?", 5.0, Budget())
     assert query.id
     assert query.seed is None
@@ -101,7 +103,7 @@ def test_knobs_left_out_are_the_tenants():
 
 def test_a_knob_given_as_zero_is_zero():
     knobs = query_pb2.Knobs(value_microdollars=0, abstain_below=0, exploration=0, max_stages=1, risk=0, plans=["b", "c"], policy="", cache=True)
-    query = router_wire.query_from_pb(query_pb2.Query(id="mine", knobs=knobs, seed=0, task="TASK_MATH"), "acme", 5.0, DEFAULTS)
+    query = router_wire.query_from_pb(query_pb2.Query(id="mine", knobs=knobs, seed=0, task="TASK_MATH"), ACME, 5.0)
     assert query.knobs == Knobs(value=0.0, abstain_below=0.0, exploration=0.0, max_stages=1, risk=0.0, plans=("b", "c"), policy="", cache=True)
     assert (query.id, query.seed, query.task) == ("mine", 0, Task.MATH)
 

@@ -31,7 +31,7 @@ from rheostat.v1 import query_pb2 as rheostat_dot_v1_dot_query__pb2
 from rheostat.v1 import usage_pb2 as rheostat_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/router_service.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18rheostat/v1/answer.proto\x1a\x1arheostat/v1/decision.proto\x1a\x1crheostat/v1/evaluation.proto\x1a\x17rheostat/v1/query.proto\x1a\x17rheostat/v1/usage.proto\"M\n\x10PlanQueryRequest\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.QueryB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06\x63urves\x18\x02 \x01(\x08\"\xa2\x01\n\x11PlanQueryResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12+\n\nprediction\x18\x02 \x01(\x0b\x32\x17.rheostat.v1.Prediction\x12\'\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x15.rheostat.v1.Decision\x12\"\n\x06\x63urves\x18\x04 \x03(\x0b\x32\x12.rheostat.v1.Curve\"\xdf\x01\n\x10PlanBatchRequest\x12\x9b\x01\n\x07queries\x18\x01 \x03(\x0b\x32\x12.rheostat.v1.QueryBv\xbaHs\x92\x01\x05\x08\x01\x10\xe8\x07\xba\x01h\n\x12queries.one_tenant\x12!all queries must be of one tenant\x1a/this.all(query, query.tenant == this[0].tenant)\x12-\n\x13\x62udget_microdollars\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\"\xa6\x01\n\x11PlanBatchResponse\x12-\n\tdecisions\x18\x01 \x03(\x0b\x32\x1a.rheostat.v1.BatchDecision\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x03 \x01(\x01\x12\x1f\n\x17success_per_microdollar\x18\x04 \x01(\x01\x12\x15\n\rsuccess_bound\x18\x05 \x01(\x01\"^\n\rBatchDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x0f\n\x07success\x18\x03 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x04 \x01(\x01\"?\n\x12\x41nswerQueryRequest\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.QueryB\x06\xbaH\x03\xc8\x01\x01\"s\n\x13\x41nswerQueryResponse\x12(\n\x05stage\x18\x01 \x01(\x0b\x32\x17.rheostat.v1.StageEventH\x00\x12)\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x18.rheostat.v1.FinalAnswerH\x00\x42\x07\n\x05\x65vent\"\xd9\x01\n\x14ReportOutcomeRequest\x12\x1e\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06tenant\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\'\n\x06reward\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32\x19.rheostat.v1.RewardSourceB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x1d\n\x05stage\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x10\x08(\x00H\x00\x88\x01\x01\x42\x08\n\x06_stage\"\x17\n\x15ReportOutcomeResponse\"Q\n\x16\x45xplainDecisionRequest\x12\x1e\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06tenant\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x17\x45xplainDecisionResponse\x12)\n\x06stages\x18\x01 \x03(\x0b\x32\x19.rheostat.v1.DecidedStage\x12,\n\x07rewards\x18\x02 \x03(\x0b\x32\x1b.rheostat.v1.ReportedReward\"6\n\x06\x43hoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\r\n\x05score\x18\x03 \x01(\x01\"\xf1\x02\n\x0c\x44\x65\x63idedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x0b\x64\x65\x63ide_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\x13.rheostat.v1.Choice\x12#\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x13.rheostat.v1.Action\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x12\n\npropensity\x18\x06 \x01(\x01\x12\x10\n\x08\x65xplored\x18\x07 \x01(\x08\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x11\n\tpredictor\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07in_hand\x18\x0b \x01(\x01\x12\x0e\n\x06\x61nswer\x18\x0c \x01(\t\x12\x16\n\x0eoutcome_answer\x18\r \x01(\t\x12\x13\n\x0bstop_reason\x18\x0e \x01(\t\x12!\n\x05usage\x18\x0f \x01(\x0b\x32\x12.rheostat.v1.Usage\"\x9a\x01\n\x0eReportedReward\x12\x0e\n\x06reward\x18\x01 \x01(\x01\x12)\n\x06source\x18\x02 \x01(\x0e\x32\x19.rheostat.v1.RewardSource\x12/\n\x0breport_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05stage\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_stage*\x97\x01\n\x0cRewardSource\x12\x1d\n\x19REWARD_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REWARD_SOURCE_VERIFIER\x10\x01\x12\x16\n\x12REWARD_SOURCE_USER\x10\x02\x12\x17\n\x13REWARD_SOURCE_JUDGE\x10\x03\x12\x1b\n\x17REWARD_SOURCE_UNIT_TEST\x10\x04\x32\xf2\x04\n\rRouterService\x12J\n\tPlanQuery\x12\x1d.rheostat.v1.PlanQueryRequest\x1a\x1e.rheostat.v1.PlanQueryResponse\x12J\n\tPlanBatch\x12\x1d.rheostat.v1.PlanBatchRequest\x1a\x1e.rheostat.v1.PlanBatchResponse\x12R\n\x0b\x41nswerQuery\x12\x1f.rheostat.v1.AnswerQueryRequest\x1a .rheostat.v1.AnswerQueryResponse0\x01\x12[\n\rReportOutcome\x12!.rheostat.v1.ReportOutcomeRequest\x1a\".rheostat.v1.ReportOutcomeResponse\"\x03\x90\x02\x02\x12\x61\n\x0f\x45xplainDecision\x12#.rheostat.v1.ExplainDecisionRequest\x1a$.rheostat.v1.ExplainDecisionResponse\"\x03\x90\x02\x01\x12^\n\x0e\x45valuatePolicy\x12\".rheostat.v1.EvaluatePolicyRequest\x1a#.rheostat.v1.EvaluatePolicyResponse\"\x03\x90\x02\x01\x12U\n\x0bPreviewKnob\x12\x1f.rheostat.v1.PreviewKnobRequest\x1a .rheostat.v1.PreviewKnobResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/router_service.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18rheostat/v1/answer.proto\x1a\x1arheostat/v1/decision.proto\x1a\x1crheostat/v1/evaluation.proto\x1a\x17rheostat/v1/query.proto\x1a\x17rheostat/v1/usage.proto\"M\n\x10PlanQueryRequest\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.QueryB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06\x63urves\x18\x02 \x01(\x08\"\xbe\x01\n\x11PlanQueryResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12+\n\nprediction\x18\x02 \x01(\x0b\x32\x17.rheostat.v1.Prediction\x12\'\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x15.rheostat.v1.Decision\x12\"\n\x06\x63urves\x18\x04 \x03(\x0b\x32\x12.rheostat.v1.Curve\x12\x1a\n\x12value_microdollars\x18\x05 \x01(\x01\"\xdf\x01\n\x10PlanBatchRequest\x12\x9b\x01\n\x07queries\x18\x01 \x03(\x0b\x32\x12.rheostat.v1.QueryBv\xbaHs\x92\x01\x05\x08\x01\x10\xe8\x07\xba\x01h\n\x12queries.one_tenant\x12!all queries must be of one tenant\x1a/this.all(query, query.tenant == this[0].tenant)\x12-\n\x13\x62udget_microdollars\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\"\xa6\x01\n\x11PlanBatchResponse\x12-\n\tdecisions\x18\x01 \x03(\x0b\x32\x1a.rheostat.v1.BatchDecision\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x03 \x01(\x01\x12\x1f\n\x17success_per_microdollar\x18\x04 \x01(\x01\x12\x15\n\rsuccess_bound\x18\x05 \x01(\x01\"^\n\rBatchDecision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x0f\n\x07success\x18\x03 \x01(\x01\x12\x19\n\x11\x63ost_microdollars\x18\x04 \x01(\x01\"?\n\x12\x41nswerQueryRequest\x12)\n\x05query\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.QueryB\x06\xbaH\x03\xc8\x01\x01\"s\n\x13\x41nswerQueryResponse\x12(\n\x05stage\x18\x01 \x01(\x0b\x32\x17.rheostat.v1.StageEventH\x00\x12)\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x18.rheostat.v1.FinalAnswerH\x00\x42\x07\n\x05\x65vent\"\xd9\x01\n\x14ReportOutcomeRequest\x12\x1e\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06tenant\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\'\n\x06reward\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x36\n\x06source\x18\x04 \x01(\x0e\x32\x19.rheostat.v1.RewardSourceB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x1d\n\x05stage\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x10\x08(\x00H\x00\x88\x01\x01\x42\x08\n\x06_stage\"\x17\n\x15ReportOutcomeResponse\"Q\n\x16\x45xplainDecisionRequest\x12\x1e\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x17\n\x06tenant\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x17\x45xplainDecisionResponse\x12)\n\x06stages\x18\x01 \x03(\x0b\x32\x19.rheostat.v1.DecidedStage\x12,\n\x07rewards\x18\x02 \x03(\x0b\x32\x1b.rheostat.v1.ReportedReward\"6\n\x06\x43hoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x01\x12\r\n\x05score\x18\x03 \x01(\x01\"\xf1\x02\n\x0c\x44\x65\x63idedStage\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\x0b\x64\x65\x63ide_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\x13.rheostat.v1.Choice\x12#\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x13.rheostat.v1.Action\x12\x0c\n\x04plan\x18\x05 \x01(\t\x12\x12\n\npropensity\x18\x06 \x01(\x01\x12\x10\n\x08\x65xplored\x18\x07 \x01(\x08\x12\x0e\n\x06policy\x18\x08 \x01(\t\x12\x11\n\tpredictor\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07in_hand\x18\x0b \x01(\x01\x12\x0e\n\x06\x61nswer\x18\x0c \x01(\t\x12\x16\n\x0eoutcome_answer\x18\r \x01(\t\x12\x13\n\x0bstop_reason\x18\x0e \x01(\t\x12!\n\x05usage\x18\x0f \x01(\x0b\x32\x12.rheostat.v1.Usage\"\x9a\x01\n\x0eReportedReward\x12\x0e\n\x06reward\x18\x01 \x01(\x01\x12)\n\x06source\x18\x02 \x01(\x0e\x32\x19.rheostat.v1.RewardSource\x12/\n\x0breport_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05stage\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_stage*\x97\x01\n\x0cRewardSource\x12\x1d\n\x19REWARD_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REWARD_SOURCE_VERIFIER\x10\x01\x12\x16\n\x12REWARD_SOURCE_USER\x10\x02\x12\x17\n\x13REWARD_SOURCE_JUDGE\x10\x03\x12\x1b\n\x17REWARD_SOURCE_UNIT_TEST\x10\x04\x32\xf2\x04\n\rRouterService\x12J\n\tPlanQuery\x12\x1d.rheostat.v1.PlanQueryRequest\x1a\x1e.rheostat.v1.PlanQueryResponse\x12J\n\tPlanBatch\x12\x1d.rheostat.v1.PlanBatchRequest\x1a\x1e.rheostat.v1.PlanBatchResponse\x12R\n\x0b\x41nswerQuery\x12\x1f.rheostat.v1.AnswerQueryRequest\x1a .rheostat.v1.AnswerQueryResponse0\x01\x12[\n\rReportOutcome\x12!.rheostat.v1.ReportOutcomeRequest\x1a\".rheostat.v1.ReportOutcomeResponse\"\x03\x90\x02\x02\x12\x61\n\x0f\x45xplainDecision\x12#.rheostat.v1.ExplainDecisionRequest\x1a$.rheostat.v1.ExplainDecisionResponse\"\x03\x90\x02\x01\x12^\n\x0e\x45valuatePolicy\x12\".rheostat.v1.EvaluatePolicyRequest\x1a#.rheostat.v1.EvaluatePolicyResponse\"\x03\x90\x02\x01\x12U\n\x0bPreviewKnob\x12\x1f.rheostat.v1.PreviewKnobRequest\x1a .rheostat.v1.PreviewKnobResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,36 +68,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['EvaluatePolicy']._serialized_options = b'\220\002\001'
   _globals['_ROUTERSERVICE'].methods_by_name['PreviewKnob']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['PreviewKnob']._serialized_options = b'\220\002\001'
-  _globals['_REWARDSOURCE']._serialized_start=2192
-  _globals['_REWARDSOURCE']._serialized_end=2343
+  _globals['_REWARDSOURCE']._serialized_start=2220
+  _globals['_REWARDSOURCE']._serialized_end=2371
   _globals['_PLANQUERYREQUEST']._serialized_start=245
   _globals['_PLANQUERYREQUEST']._serialized_end=322
   _globals['_PLANQUERYRESPONSE']._serialized_start=325
-  _globals['_PLANQUERYRESPONSE']._serialized_end=487
-  _globals['_PLANBATCHREQUEST']._serialized_start=490
-  _globals['_PLANBATCHREQUEST']._serialized_end=713
-  _globals['_PLANBATCHRESPONSE']._serialized_start=716
-  _globals['_PLANBATCHRESPONSE']._serialized_end=882
-  _globals['_BATCHDECISION']._serialized_start=884
-  _globals['_BATCHDECISION']._serialized_end=978
-  _globals['_ANSWERQUERYREQUEST']._serialized_start=980
-  _globals['_ANSWERQUERYREQUEST']._serialized_end=1043
-  _globals['_ANSWERQUERYRESPONSE']._serialized_start=1045
-  _globals['_ANSWERQUERYRESPONSE']._serialized_end=1160
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1163
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1380
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1382
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1405
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1407
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1488
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1490
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1604
-  _globals['_CHOICE']._serialized_start=1606
-  _globals['_CHOICE']._serialized_end=1660
-  _globals['_DECIDEDSTAGE']._serialized_start=1663
-  _globals['_DECIDEDSTAGE']._serialized_end=2032
-  _globals['_REPORTEDREWARD']._serialized_start=2035
-  _globals['_REPORTEDREWARD']._serialized_end=2189
-  _globals['_ROUTERSERVICE']._serialized_start=2346
-  _globals['_ROUTERSERVICE']._serialized_end=2972
+  _globals['_PLANQUERYRESPONSE']._serialized_end=515
+  _globals['_PLANBATCHREQUEST']._serialized_start=518
+  _globals['_PLANBATCHREQUEST']._serialized_end=741
+  _globals['_PLANBATCHRESPONSE']._serialized_start=744
+  _globals['_PLANBATCHRESPONSE']._serialized_end=910
+  _globals['_BATCHDECISION']._serialized_start=912
+  _globals['_BATCHDECISION']._serialized_end=1006
+  _globals['_ANSWERQUERYREQUEST']._serialized_start=1008
+  _globals['_ANSWERQUERYREQUEST']._serialized_end=1071
+  _globals['_ANSWERQUERYRESPONSE']._serialized_start=1073
+  _globals['_ANSWERQUERYRESPONSE']._serialized_end=1188
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1191
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1408
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1410
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1433
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1435
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1516
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1518
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1632
+  _globals['_CHOICE']._serialized_start=1634
+  _globals['_CHOICE']._serialized_end=1688
+  _globals['_DECIDEDSTAGE']._serialized_start=1691
+  _globals['_DECIDEDSTAGE']._serialized_end=2060
+  _globals['_REPORTEDREWARD']._serialized_start=2063
+  _globals['_REPORTEDREWARD']._serialized_end=2217
+  _globals['_ROUTERSERVICE']._serialized_start=2374
+  _globals['_ROUTERSERVICE']._serialized_end=3000
 # @@protoc_insertion_point(module_scope)

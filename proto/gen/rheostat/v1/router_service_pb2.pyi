@@ -38,16 +38,18 @@ class PlanQueryRequest(_message.Message):
     def __init__(self, query: _Optional[_Union[_query_pb2.Query, _Mapping]] = ..., curves: _Optional[bool] = ...) -> None: ...
 
 class PlanQueryResponse(_message.Message):
-    __slots__ = ("decision_id", "prediction", "decision", "curves")
+    __slots__ = ("decision_id", "prediction", "decision", "curves", "value_microdollars")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     CURVES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     prediction: _decision_pb2.Prediction
     decision: _decision_pb2.Decision
     curves: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Curve]
-    def __init__(self, decision_id: _Optional[str] = ..., prediction: _Optional[_Union[_decision_pb2.Prediction, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[_decision_pb2.Curve, _Mapping]]] = ...) -> None: ...
+    value_microdollars: float
+    def __init__(self, decision_id: _Optional[str] = ..., prediction: _Optional[_Union[_decision_pb2.Prediction, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.Decision, _Mapping]] = ..., curves: _Optional[_Iterable[_Union[_decision_pb2.Curve, _Mapping]]] = ..., value_microdollars: _Optional[float] = ...) -> None: ...
 
 class PlanBatchRequest(_message.Message):
     __slots__ = ("queries", "budget_microdollars")
