@@ -27,7 +27,7 @@ return ARGV[2]
 async def pacing(store: Store, pacers: Mapping[str, Pacer], seconds: float = _SECONDS) -> AsyncIterator[None]:
     """While this is open, pacers, by their keys in Redis, know what other routers' do within about `seconds`; before, what was known last.
 
-    While Redis is away each goes on by itself.
+    While Redis is away each goes on by itself; what one has learned meanwhile is lost only if it ends before Redis is back.
     """
     closing = asyncio.Event()
     await _exchange_all(store, pacers)

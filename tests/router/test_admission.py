@@ -126,6 +126,17 @@ async def test_no_budget_gives_the_permit_back(admission: Admission) -> None:
         pass
 
 
+async def test_a_hold_grows_as_far_as_the_budget_has_room(admission: Admission, ledger: RedisLedger) -> None:
+    async with admission.admit("t", "big", 450, 60), admission.admit("t", "small", 450, 60, least=50) as bill:
+        assert (bill.held, await ledger.spent("t")) == (50, (0, 500))
+        assert await admission.covers(bill, 50)
+        assert await admission.covers(bill, 550)
+        assert not await admission.covers(bill, 551)
+        assert (bill.held, await ledger.spent("t")) == (550, (0, 1_000))
+        bill.charge(Usage(cost=520))
+    assert await ledger.spent("t") == (520, 0)
+
+
 async def test_without_redis_the_bill_says_so(tmp_path: Path) -> None:
     async with open_redis("redis://127.0.0.1:1", tmp_path) as store, RedisLedger(store, lambda _: (DAY,)) as ledger:
         async with Admission(Permits(1), ledger, Telemetry()).admit("t", "h", 400, 60) as bill:
