@@ -6,9 +6,8 @@ section 2); sampled backwards, theta_0 first. The two scales are those under whi
 """
 
 import hashlib
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Self
 
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.tally import Array, Tally, rows
-from router.errors import BadArtifact
 from router.types import Prediction
 
 SAMPLES = 128
@@ -33,7 +31,7 @@ class Posterior:
     """One tenant's: for each of k `plans` the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
 
     `price` (k,) is what the plan costs for each micro-dollar forecast, `count` (k,) outcomes behind it. It corrects forecasts of the version
-    `predictor` and no others.
+    `predictor` and no others; `earlier` ones those of other versions that serve or have served. `version` names all of it by its content.
     """
 
     predictor: str
@@ -43,33 +41,33 @@ class Posterior:
     samples: Floats
     price: Floats
     count: Floats
-    version: str = ""
+    version: str
+    earlier: "Posterior | None" = field(default=None, repr=False)
 
     def places(self, plans: tuple[str, ...]) -> list[int]:
         """Where each plan stands here; -1 for one that nothing is known of."""
         index = {plan: place for place, plan in enumerate(self.plans)}
         return [index.get(plan, -1) for plan in plans]
 
-    def to_bytes(self) -> bytes:
-        """Whole, for `of_bytes`."""
-        out = io.BytesIO()
-        np.savez(out, names=np.array([self.predictor, *self.plans]), **{name: getattr(self, name) for name in _ARRAYS})
-        body = out.getvalue()
-        return hashlib.blake2b(body, digest_size=16).digest() + body
+    def after(self, earlier: "Posterior | None") -> "Posterior":
+        """With what is known of the forecasts of versions that served before."""
+        return replace(self, earlier=earlier, version=_digest(self.version, earlier.version)) if earlier else self
 
-    @classmethod
-    def of_bytes(cls, data: bytes) -> Self:
-        """Raises BadArtifact where a byte is missing or has changed."""
-        digest, body = data[:16], data[16:]
-        if hashlib.blake2b(body, digest_size=16).digest() != digest:
-            raise BadArtifact("a posterior is damaged: what it says is not used")
-        with np.load(io.BytesIO(body), allow_pickle=False) as kept:
-            predictor, *plans = kept["names"].tolist()
-            arrays: dict[str, Any] = {name: kept[name] for name in _ARRAYS}
-            return cls(predictor=predictor, plans=tuple(plans), version=digest.hex()[:12], **arrays)
+    def of(self, predictor: str) -> "Posterior | None":
+        """The one that corrects forecasts of this version, if any does."""
+        found: Posterior | None = self
+        while found and found.predictor != predictor:
+            found = found.earlier
+        return found
 
 
-_ARRAYS = ("mean", "covariance", "samples", "price", "count")
+def _digest(*parts: str | bytes) -> str:
+    """What changes whenever any of these does."""
+    whole = hashlib.blake2b(digest_size=6)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "little") + data)
+    return whole.hexdigest()
 
 
 def fit(predictor: str, tallies: Mapping[str, Tally], *, samples: int = SAMPLES) -> Posterior:
@@ -87,10 +85,10 @@ def fit(predictor: str, tallies: Mapping[str, Tally], *, samples: int = SAMPLES)
     held = _PRICES * paid[:, 1] / np.maximum([tally.weight for tally in seen], 1.0)
     price = (paid[:, 0] + held) / np.maximum(paid[:, 1] + held, 1e-9)
     count = np.array([tally.weight for tally in seen])
-    arrays = dict(zip(_ARRAYS, (mean, covariance, draws, np.where(paid[:, 1] > 0, price, 1.0), count), strict=True))
+    arrays = {"mean": mean, "covariance": covariance, "samples": draws, "price": np.where(paid[:, 1] > 0, price, 1.0), "count": count}
     served: dict[str, Any] = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
-    whole = Posterior(predictor=predictor, plans=plans, **served)
-    return Posterior.of_bytes(whole.to_bytes())
+    version = _digest(predictor, *plans, *(array.tobytes() for array in served.values()))
+    return Posterior(predictor=predictor, plans=plans, version=version, **served)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +156,8 @@ def correct(posterior: Posterior | None, prediction: Prediction, plans: tuple[st
     success = np.array([forecast.success for forecast in prediction.forecasts])
     cost = np.array([forecast.cost for forecast in prediction.forecasts])
     spread = np.array([forecast.high - forecast.low for forecast in prediction.forecasts]) / 3.29  # a 90 % interval
-    if posterior is None or posterior.predictor != prediction.version or not plans:
+    posterior = posterior.of(prediction.version) if posterior else None
+    if posterior is None or not plans:
         return Corrected(success, spread, success + spread * _NORMAL[:, : len(plans)], cost)
     x = rows(prediction.context, success).astype(np.float32)
     parts = posterior.price, posterior.mean, posterior.covariance, posterior.samples

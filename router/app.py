@@ -120,7 +120,9 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
 
     def publish(posteriors: Mapping[str, Posterior]) -> None:
         pipeline.learned = {(name, tenant): policy.after(one) for name, policy in bandits.items() for tenant, one in posteriors.items()}
-        log.info("learned", tenants=len(posteriors), outcomes=learner.outcomes, quarantined=dict(learner.quarantined))
+        changes = {"/".join(key): count for key, count in learner.changes.items()}
+        seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": learner.disbelieved}
+        log.info("learned", tenants=len(posteriors), changes=changes, **seen)
 
     learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most)
     async with AsyncExitStack() as stack:

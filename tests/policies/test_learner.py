@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.learner import FLEET, TRUST, Learner
+from policies.learner import FLEET, Learner
 from policies.posterior import correct
+from policies.sources import USUAL
 from router.types import Forecast, Prediction, Record
 
 DAY = 86_400.0
@@ -62,7 +63,7 @@ def success(learner: Learner, tenant: str = FLEET) -> list[float]:
 
 def test_two_routers_make_the_same_of_one_log_bit_for_bit():
     one, other = folded(a_log()), folded(a_log())
-    assert one.posteriors()[FLEET].to_bytes() == other.posteriors()[FLEET].to_bytes()
+    assert one.posteriors()[FLEET].version == other.posteriors()[FLEET].version
     assert success(one)[0] > success(one)[1]
 
 
@@ -105,7 +106,7 @@ def test_the_most_trusted_word_stands():
 
 
 def test_a_less_trusted_word_counts_less():
-    believed = [success(folded([a_purchase("d"), an_end("d"), a_reward("d", 1.0, source)]))[0] for source in TRUST]
+    believed = [success(folded([a_purchase("d"), an_end("d"), a_reward("d", 1.0, source)]))[0] for source in USUAL]
     assert believed == sorted(believed, reverse=True)
     assert believed[0] > believed[-1] > 0.5
 
@@ -127,7 +128,7 @@ def test_a_less_trusted_word_counts_less():
 def test_poison_is_counted_and_nothing_is_learned_from_it(poison, reason):
     clean, poisoned = folded(a_log()), folded([poison, *a_log(), poison])
     assert poisoned.quarantined[reason] == 2
-    assert poisoned.posteriors()[FLEET].to_bytes() == clean.posteriors()[FLEET].to_bytes()
+    assert poisoned.posteriors()[FLEET].version == clean.posteriors()[FLEET].version
 
 
 def test_outcomes_fade():
@@ -154,11 +155,31 @@ def test_tenants_have_their_own_experience_and_begin_with_that_of_the_fleet():
     assert "new" not in learner.posteriors()
 
 
-def test_another_predictor_begins_a_new_page():
-    rows = [*a_log(), *(replace(row, predictor="w", decision_id=f"w{row.decision_id}") for row in a_log(4))]
-    learner = folded(rows)
-    assert learner.posteriors()[FLEET].predictor == "w"
-    assert learner.outcomes == 4
+def predicted_by(rows: list[Record], version: str) -> list[Record]:
+    return [replace(row, predictor=version, decision_id=f"{version}{row.decision_id}", id=f"{version}{row.id}") for row in rows]
+
+
+def test_predictors_that_serve_in_turns_keep_what_was_learned_of_each():
+    good, bad = (predicted_by(a_log(200, rate=rate), version) for version, rate in (("v", 0.95), ("w", 0.1)))
+    mixed = [row for pair in zip(good, bad, strict=True) for row in pair]
+    posterior = folded(mixed).posteriors()[FLEET]
+    assert posterior.predictor == "w"
+    alone = {version: folded(rows).posteriors()[FLEET] for version, rows in (("v", good), ("w", bad))}
+    for version, wanted in alone.items():
+        assert posterior.of(version).mean.tolist() == wanted.mean.tolist()
+
+
+def test_the_page_that_has_not_served_for_longest_is_dropped():
+    posterior = folded([row for version in "vwxyw" for row in predicted_by(a_log(4), version)]).posteriors()[FLEET]
+    assert [posterior.of(version) is not None for version in "vwxy"] == [False, True, True, True]
+
+
+def test_a_tenant_that_a_new_predictor_has_not_served_yet_begins_with_the_fleet():
+    mine, theirs = (a_log(80, tenant=tenant, rate=rate) for tenant, rate in (("t", 0.9), ("u", 0.2)))
+    learned = folded([*predicted_by(mine, "v"), *predicted_by(theirs, "v"), *predicted_by(theirs, "w")], most=10.0).posteriors()
+    assert learned["t"].predictor == "w"
+    assert learned["t"].mean.tolist() == learned[FLEET].mean.tolist()
+    assert learned["t"].of("v").mean.tolist() != learned[FLEET].of("v").mean.tolist()
 
 
 def test_it_remembers_so_many_decisions_and_no_more():

@@ -8,9 +8,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from policies import policies
-from policies.posterior import Posterior, _Solved, correct, fit
-from policies.tally import Page, Tally, row, rows
-from router.errors import BadArtifact
+from policies.posterior import _Solved, correct, fit
+from policies.tally import Tally, row, rows, told
 from router.types import Evidence, Forecast, Knobs, Plan, Prediction
 
 PLANS = tuple(Plan(id=name, pool=name, strategy="direct") for name in ("a", "b", "c"))
@@ -23,10 +22,16 @@ def observed(rng, count=30, width=3):
     return rng.normal(size=(count, width)), rng.normal(size=count), rng.integers(3, size=count)
 
 
+def one_more(x, residual, forecast=0.3):
+    """A tally of one outcome that was better than forecast by `residual`."""
+    z = np.array([*x, forecast + residual, forecast])
+    return Tally(z[:, None] * z)
+
+
 def tallied(x, residual, plan):
     tallies = [Tally.empty(x.shape[1]) for _ in range(3)]
     for one, r, place in zip(x, residual, plan, strict=True):
-        tallies[place] = tallies[place].told(one, r, 1.0)
+        tallies[place] = tallies[place].plus(one_more(one, r))
     return tallies
 
 
@@ -69,33 +74,19 @@ def test_draws_have_the_moments():
         assert np.cov(drawn[place].T) == pytest.approx(covariance[place], abs=0.002)
 
 
-def test_tallies_add_in_any_order():
+def test_tallies_are_sums_over_outcomes():
     x, residual, _ = observed(np.random.default_rng(6))
-    whole, left, right = (Tally.empty(3) for _ in range(3))
-    for index, (one, r) in enumerate(zip(x, residual, strict=True)):
-        whole = whole.told(one, r, 0.5).paid(10.0, 8.0)
-        if index % 3:
-            left = left.told(one, r, 0.5).paid(10.0, 8.0)
-        else:
-            right = right.told(one, r, 0.5).paid(10.0, 8.0)
-    both = right.plus(left)
-    for name, array in whole.arrays().items():
-        assert both.arrays()[name] == pytest.approx(array)
-        assert Tally.of(whole.arrays()).arrays()[name].tolist() == array.tolist()
+    whole = tallied(x, residual, np.zeros(len(x), int))[0].times(0.5)
+    assert whole.gram == pytest.approx(x.T @ x / 2)
+    assert whole.moment == pytest.approx(residual @ x / 2)
+    assert whole.square == pytest.approx(residual @ residual / 2)
 
 
-@pytest.mark.parametrize("damage", [{"gram": np.zeros((2, 3))}, {"moment": np.array([np.nan, 0.0, 0.0])}, {"sums": np.zeros(3)}])
-def test_tallies_that_cannot_be_are_refused(damage):
-    with pytest.raises(ValueError, match="tallies of shapes"):
-        Tally.of(Tally.empty(3).arrays() | damage)
-
-
-def test_nobody_can_flood_the_fleet():
-    quiet, loud = Tally.empty(2).told(np.array([1.0, 0.0]), 0.5, 1.0).times(20), Tally.empty(2).told(np.array([1.0, 0.0]), -0.5, 1.0).times(10_000)
-    page = Page("v", 2, {("quiet", "a"): quiet, ("loud", "a"): loud})
-    fleet = page.fleet("a", most=20)
-    assert fleet.weight == pytest.approx(40)
-    assert fleet.moment[0] == pytest.approx(0.0)
+def test_a_row_of_one_forecast_is_that_of_many():
+    context = np.array([0.25, -0.5], np.float32)
+    for success in (0.0, 0.3, 1.0):
+        assert row(tuple(context), success) == pytest.approx(rows(context, np.array([success]))[0])
+        assert told(tuple(context), success, 1.0) == pytest.approx([*row(tuple(context), success), 1.0, success])
 
 
 def forecast(plan, success, cost=10.0):
@@ -114,19 +105,15 @@ def experience(truth, count=600, seed=0, width=1, success=(0.5, 0.5, 0.5)):
     for _ in range(count):
         context, place = rng.normal(size=width), int(rng.integers(3))
         right = rng.random() < truth(NAMES[place], context)
-        told = tallies[NAMES[place]].told(row(context, success[place]), right - success[place], 1.0)
-        tallies[NAMES[place]] = told.paid(20.0, 10.0)
+        z = told(context, success[place], right)
+        tallies[NAMES[place]] = tallies[NAMES[place]].plus(Tally(z[:, None] * z, cost=20.0, expected=10.0))
     return fit("v", tallies)
 
 
-def test_the_same_tallies_give_the_same_bytes_and_damage_shows():
-    first, second = (experience(lambda plan, context: 0.7) for _ in range(2))
-    data = first.to_bytes()
-    assert data == second.to_bytes()
-    assert Posterior.of_bytes(data).version == first.version
-    for broken in (data[:-1], data[: len(data) // 2], b"", data[:40] + bytes([data[40] ^ 1]) + data[41:]):
-        with pytest.raises(BadArtifact, match="damaged"):
-            Posterior.of_bytes(broken)
+def test_the_version_names_the_content():
+    first, second, other = (experience(lambda plan, context, rate=rate: rate) for rate in (0.7, 0.7, 0.6))
+    assert first.version == second.version != other.version
+    assert first.after(other).version == second.after(other).version != first.version
 
 
 def test_it_learns_what_the_forecasts_get_wrong():
@@ -148,7 +135,7 @@ def test_it_learns_for_whom():
 
 def test_a_plan_with_few_outcomes_learns_from_the_others():
     """Two plans turn out .3 worse than forecast many times; a third, seen three times, is believed to be worse too."""
-    tallies = {name: Tally.empty(2).told(row(np.zeros(0), 0.7), -0.3, 1.0).times(count) for name, count in zip(NAMES, (300, 300, 3), strict=True)}
+    tallies = {name: one_more(row((), 0.7), -0.3).times(count) for name, count in zip(NAMES, (300, 300, 3), strict=True)}
     found = correct(fit("v", tallies), predicted(success=(0.7, 0.7, 0.7)), NAMES)
     assert 0.4 <= found.success[2] < 0.55
     assert found.spread[2] > found.spread[0]
@@ -160,6 +147,13 @@ def test_forecasts_of_another_version_are_left_alone(prediction):
     found = correct(posterior, prediction, NAMES)
     assert found.success.tolist() == [0.5] * 3
     assert found.cost.tolist() == [10.0] * 3
+
+
+def test_forecasts_are_corrected_by_the_posterior_of_their_own_version():
+    better, worse = experience(lambda plan, _: 0.9), replace(experience(lambda plan, _: 0.1), predictor="w")
+    both = better.after(worse)
+    assert np.all(correct(both, predicted([0.0]), NAMES).success > 0.8)
+    assert np.all(correct(both, predicted([0.0], version="w"), NAMES).success < 0.2)
 
 
 def test_a_plan_without_outcomes_is_as_unsure_as_its_interval():
