@@ -2,7 +2,8 @@
 
 With x a `tally.row`, the outcome of plan a less its forecast is x' theta_a + noise; theta_a ~ N(theta_0, own D), theta_0 ~ N(0, shared D). So what is
 learned of one plan tells of the others, most of all of those with few outcomes. Lindley & Smith (1972, "Bayes estimates for the linear model",
-section 2); sampled backwards, theta_0 first. The two scales are those under which the outcomes are most likely (empirical Bayes).
+section 2); sampled backwards, theta_0 first. The two scales are not known: all is averaged over what the outcomes say of them, on a grid (fully
+Bayesian, where the likeliest scales alone would take few outcomes for many).
 """
 
 import hashlib
@@ -70,72 +71,94 @@ def _digest(*parts: str | bytes) -> str:
     return whole.hexdigest()
 
 
-def fit(predictor: str, tallies: Mapping[str, Tally], *, samples: int = SAMPLES) -> Posterior:
+def fit(predictor: str, tallies: Mapping[str, Tally]) -> Posterior:
     """The posterior after these outcomes, by plan; the same, bit for bit, for the same tallies."""
     plans, (width,) = tuple(sorted(tallies)), {len(tally.moment) for tally in tallies.values()}
     seen = [tallies[plan] for plan in plans]
-    weight = sum(tally.weight for tally in seen)
-    noise = min(_NOISE[1], max(_NOISE[0], sum(tally.square for tally in seen) / weight)) if weight else _NOISE[1]
-    sizes: Array = np.array([1.0, 1.0, *[_CONTEXT / max(1, width - 2)] * (width - 2)])
-    solved = [_Solved.of(seen, noise, shared * sizes, own * sizes) for shared, own in product(_SCALES, _SCALES)]
-    best = max(solved, key=lambda one: one.likelihood)
-    mean, covariance = best.moments()
-    draws = best.draws(np.random.default_rng(0), samples)
-    paid = np.array([(tally.cost, tally.expected) for tally in seen])
-    held = _PRICES * paid[:, 1] / np.maximum([tally.weight for tally in seen], 1.0)
-    price = (paid[:, 0] + held) / np.maximum(paid[:, 1] + held, 1e-9)
     count = np.array([tally.weight for tally in seen])
-    arrays = {"mean": mean, "covariance": covariance, "samples": draws, "price": np.where(paid[:, 1] > 0, price, 1.0), "count": count}
-    served: dict[str, Any] = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    noise = min(_NOISE[1], max(_NOISE[0], sum(tally.square for tally in seen) / count.sum())) if count.any() else _NOISE[1]
+    sizes: Array = np.array([1.0, 1.0, *[_CONTEXT / max(1, width - 2)] * (width - 2)])
+    shared, own = np.array(list(product(_SCALES, _SCALES))).T[:, :, None] * sizes
+    solved = _Solved.of(seen, noise, shared, own)
+    mean, covariance = solved.moments()
+    paid = np.array([(tally.cost, tally.expected) for tally in seen])
+    held = _PRICES * paid[:, 1] / np.maximum(count, 1.0)
+    price = np.where(paid[:, 1] > 0, (paid[:, 0] + held) / np.maximum(paid[:, 1] + held, 1e-9), 1.0)
+    arrays = {"mean": mean, "covariance": covariance, "samples": solved.draws(np.random.default_rng(0), SAMPLES), "price": price, "count": count}
+    served: dict[str, Any] = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
     version = _digest(predictor, *plans, *(array.tobytes() for array in served.values()))
     return Posterior(predictor=predictor, plans=plans, version=version, **served)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Solved:
-    """The model at one pair of scales. `precision` (k, d, d) and `told` (k, d) are of each plan's own theta, given theta_0 = 0, and `prior` (d,) too.
+    """The model at g pairs of scales, and how likely each pair is, `chance` (g,), all of them alike beforehand.
 
-    `top` (d, d) and `say` (d,) are the precision of theta_0 and the precision times its mean.
+    `inverse` (g, k, d, d) and `told` (k, d) are covariance and precision times mean of each plan's own theta given theta_0 = 0, `prior` (g, d) its
+    prior precision and `root` (g, k, d, d) gives z' root the covariance; `middle` (g, d), `spread` and `top_root` (g, d, d) say the same of theta_0.
     """
 
     prior: Array
-    precision: Array
+    root: Array
     inverse: Array
     told: Array
-    top: Array
-    say: Array
-    likelihood: float
+    middle: Array
+    spread: Array
+    top_root: Array
+    likelihood: Array
 
     @classmethod
     def of(cls, seen: list[Tally], noise: float, shared: Array, own: Array) -> Self:
         prior = 1 / own
-        precision = np.stack([tally.gram / noise for tally in seen]) + np.diag(prior)
-        told = np.stack([tally.moment / noise for tally in seen])
-        inverse = np.asarray(np.linalg.inv(precision), float)
-        passed = prior[:, None] * inverse * prior  # (k, d, d)
-        top = np.diag(1 / shared + len(seen) * prior) - passed.sum(axis=0)
-        say = (prior * np.einsum("kij,kj->ki", inverse, told)).sum(axis=0)
-        middle = np.linalg.solve(top, say)
-        fit = float(np.einsum("ki,kij,kj->", told, inverse, told) + say @ middle)
-        sizes = len(seen) * np.log(prior).sum() - np.linalg.slogdet(precision)[1].sum() - np.log(shared).sum() - np.linalg.slogdet(top)[1]
-        return cls(prior, precision, inverse, told, top, say, 0.5 * (fit + float(sizes)))
+        told = np.stack([tally.moment for tally in seen]) / noise
+        lower = np.linalg.cholesky(np.stack([tally.gram for tally in seen]) / noise + _diagonal(prior)[:, None])
+        root = np.asarray(np.linalg.inv(lower), float)
+        inverse = root.swapaxes(-1, -2) @ root
+        passed = prior[:, :, None] * inverse.sum(axis=1) * prior[:, None, :]
+        top = np.linalg.cholesky(_diagonal(1 / shared + len(seen) * prior) - passed)
+        top_root = np.asarray(np.linalg.inv(top), float)
+        spread = top_root.swapaxes(-1, -2) @ top_root
+        alone = (inverse @ told[:, :, None])[..., 0]
+        say = prior * alone.sum(axis=1)
+        middle = (spread @ say[:, :, None])[..., 0]
+        fit = (alone * told).sum(axis=(1, 2)) + (say * middle).sum(axis=1)
+        sizes = (len(seen) * np.log(prior) - np.log(shared)).sum(axis=1)
+        roots = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=(1, 2)) + np.log(np.diagonal(top, axis1=-2, axis2=-1)).sum(axis=1)
+        return cls(prior, root, inverse, told, middle, spread, top_root, 0.5 * (fit + sizes) - roots)
+
+    @property
+    def chance(self) -> Array:
+        """P(scales | outcomes), (g,)."""
+        chance = np.exp(self.likelihood - self.likelihood.max())
+        return np.asarray(chance / chance.sum())
 
     def moments(self) -> tuple[Array, Array]:
-        """Mean (k, d) and covariance (k, d, d) of each plan's theta."""
-        spread = np.linalg.inv(self.top)
-        pull = self.inverse * self.prior  # theta_a moves so with theta_0
-        mean = np.einsum("kij,kj->ki", self.inverse, self.told + self.prior * (spread @ self.say))
-        return mean, self.inverse + pull @ spread @ pull.swapaxes(1, 2)
+        """Mean (k, d) and covariance (k, d, d) of each plan's theta, over all scales."""
+        pull = self.inverse * self.prior[:, None, None, :]  # theta_a moves so with theta_0
+        means = (self.inverse @ (self.told + (self.prior * self.middle)[:, None])[..., None])[..., 0]
+        mean = np.tensordot(self.chance, means, 1)
+        apart = means - mean
+        covariance = self.inverse + pull @ self.spread[:, None] @ pull.swapaxes(-1, -2) + apart[..., :, None] * apart[..., None, :]
+        return mean, np.tensordot(self.chance, covariance, 1)
 
     def draws(self, rng: np.random.Generator, count: int) -> Array:
-        """Joint draws (k, count, d), in pairs about the mean."""
-        plans, width = self.told.shape
-        half = rng.normal(size=(count // 2, plans + 1, width))
-        normal = np.concatenate((half, -half))
-        middle = np.linalg.solve(self.top, self.say) + normal[:, -1] @ np.linalg.inv(np.linalg.cholesky(self.top))
-        means = np.einsum("kij,mkj->kmi", self.inverse, self.told + self.prior * middle[:, None])
-        roots = np.linalg.inv(np.linalg.cholesky(self.precision))  # (k, d, d): z' root has the precision's inverse as covariance
-        return np.asarray(means + np.einsum("mki,kij->kmj", normal[:, :-1], roots))
+        """Joint draws (k, count, d), in pairs about the mean at their scales; of each scale as many as its chance says."""
+        half = rng.normal(size=(count // 2, len(self.told) + 1, self.told.shape[1]))
+        scale = np.searchsorted(np.cumsum(self.chance), (np.arange(count // 2) + 0.5) / (count // 2))
+        drawn = [self._drawn(int(one), np.concatenate((half[scale == one], -half[scale == one]))) for one in np.unique(scale)]
+        return np.concatenate(drawn, axis=1)
+
+    def _drawn(self, scale: int, normal: Array) -> Array:
+        middle = self.middle[scale] + normal[:, -1] @ self.top_root[scale]
+        means = np.einsum("kij,mkj->kmi", self.inverse[scale], self.told + self.prior[scale] * middle[:, None])
+        drawn: Array = means + normal[:, :-1].swapaxes(0, 1) @ self.root[scale]
+        return drawn
+
+
+def _diagonal(values: Array) -> Array:
+    """Diagonal matrices (g, d, d) of rows (g, d)."""
+    matrices: Array = values[:, :, None] * np.eye(values.shape[1])
+    return matrices
 
 
 @dataclass(frozen=True, slots=True, eq=False)

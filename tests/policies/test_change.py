@@ -87,7 +87,7 @@ class World:
 
     def __init__(self, seed: int, exploration: float) -> None:
         self.rng, self.learner, self.policy = np.random.default_rng(seed), Learner(), policies.build("thompson")
-        self.right = np.linspace(0.5, 0.8, len(NAMES))
+        self.right = np.append(np.linspace(0.4, 0.7, len(NAMES) - 1), 0.85)
         self.forecast, self.knobs, self.count = self.right.copy(), Knobs(value=1_000.0, exploration=exploration), 0
 
     def serve(self, queries: int) -> float:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
 from policies import policies
@@ -51,7 +52,7 @@ def dense(x, residual, plan, shared, own):
 
 def test_it_is_the_dense_solution():
     x, residual, plan = observed(np.random.default_rng(3))
-    mean, covariance = _Solved.of(tallied(x, residual, plan), NOISE, SHARED, OWN).moments()
+    mean, covariance = _Solved.of(tallied(x, residual, plan), NOISE, SHARED[None], OWN[None]).moments()
     wanted_mean, wanted_covariance, _ = dense(x, residual, plan, SHARED, OWN)
     assert mean == pytest.approx(wanted_mean)
     assert covariance == pytest.approx(wanted_covariance)
@@ -60,16 +61,22 @@ def test_it_is_the_dense_solution():
 def test_scales_are_compared_by_their_likelihood():
     x, residual, plan = observed(np.random.default_rng(4))
     scales = [(SHARED, OWN), (SHARED * 9, OWN), (SHARED, OWN * 5)]
-    told = [_Solved.of(tallied(x, residual, plan), NOISE, *pair).likelihood for pair in scales]
+    shared, own = (np.stack(one) for one in zip(*scales, strict=True))
+    solved = _Solved.of(tallied(x, residual, plan), NOISE, shared, own)
+    told = solved.likelihood.tolist()
     wanted = [dense(x, residual, plan, *pair)[2] for pair in scales]
     assert [right - left for left, right in pairwise(told)] == pytest.approx([right - left for left, right in pairwise(wanted)])
+    assert solved.chance == pytest.approx(softmax(wanted))
 
 
 def test_draws_have_the_moments():
-    solved = _Solved.of(tallied(*observed(np.random.default_rng(5))), NOISE, SHARED, OWN)
+    """Over three pairs of scales, of which the outcomes are thought to come."""
+    scales = np.array([[1.0], [9.0], [0.2]])
+    solved = _Solved.of(tallied(*observed(np.random.default_rng(5))), NOISE, scales * SHARED, scales[::-1] * OWN)
     mean, covariance = solved.moments()
     drawn = solved.draws(np.random.default_rng(0), 40_000)
-    assert drawn.mean(axis=1) == pytest.approx(mean, abs=1e-9)  # they come in pairs about it
+    assert min(solved.chance) > 0.01
+    assert drawn.mean(axis=1) == pytest.approx(mean, abs=1e-4)  # they come in pairs about each scale's
     for place in range(3):
         assert np.cov(drawn[place].T) == pytest.approx(covariance[place], abs=0.002)
 
