@@ -9,14 +9,15 @@ Bayesian, where the likeliest scales alone would take few outcomes for many).
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.tally import Array, Tally, rows
-from router.types import Prediction
+from policies.tally import Array, Tally, log_odds
+from router.types import Prediction, Vector
 
 SAMPLES = 128
 _SCALES = (0.0025, 0.01, 0.04, 0.16)  # variances of a coefficient, in units of probability squared
@@ -44,11 +45,13 @@ class Posterior:
     count: Floats
     version: str
     earlier: "Posterior | None" = field(default=None, repr=False)
+    orders: dict[tuple[str, ...], "Ordered"] = field(default_factory=dict, init=False, repr=False)
 
-    def places(self, plans: tuple[str, ...]) -> list[int]:
-        """Where each plan stands here; -1 for one that nothing is known of."""
-        index = {plan: place for place, plan in enumerate(self.plans)}
-        return [index.get(plan, -1) for plan in plans]
+    def ordered(self, plans: tuple[str, ...]) -> "Ordered":
+        """In the order of this catalogue, worked out once."""
+        if plans not in self.orders:
+            self.orders[plans] = Ordered.of(self, plans)
+        return self.orders[plans]
 
     def after(self, earlier: "Posterior | None") -> "Posterior":
         """With what is known of the forecasts of versions that served before."""
@@ -60,6 +63,70 @@ class Posterior:
         while found and found.predictor != predictor:
             found = found.earlier
         return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ordered:
+    """A posterior's arrays for the n plans of one catalogue, split as decisions want them: queries differ in the context, plans in the log-odds.
+
+    `mean` (n, d) and `samples` (n, m, d), less the mean, are split into what goes with 1, with the log-odds, and with the context; `square` (n, d d)
+    are covariances. `new` (n,) says of which plans nothing is known: what stands for them here is 0.
+    """
+
+    new: NDArray[np.bool_]
+    any_new: bool
+    price: Array
+    mean: tuple[Floats, Floats, Floats]
+    samples: tuple[Floats, Floats, Floats]
+    square: Floats
+    cross: Floats
+
+    @classmethod
+    def of(cls, posterior: Posterior, plans: tuple[str, ...]) -> Self:
+        """For these plans."""
+        place = {plan: place for place, plan in enumerate(posterior.plans)}
+        take = np.array([place.get(plan, -1) for plan in plans])
+        new = take < 0
+        mean, covariance, samples = (
+            np.where(new.reshape(-1, *(1,) * (array.ndim - 1)), np.float32(0), array[take])
+            for array in (posterior.mean, posterior.covariance, posterior.samples - posterior.mean[:, None])
+        )
+        return cls(
+            new=new,
+            any_new=bool(new.any()),
+            price=np.where(new, 1.0, posterior.price[take]),
+            mean=_split(mean),
+            samples=_split(samples),
+            square=covariance.reshape(len(plans), -1),
+            cross=np.ascontiguousarray(covariance[:, 1]),
+        )
+
+    def moved(self, odds: Array, context: Vector) -> Array:
+        """By how much the forecasts are wrong on average, (n,)."""
+        level, slope, rest = self.mean
+        moved: Array = level + slope * odds + rest.dot(context)
+        return moved
+
+    def spread(self, odds: Array, context: Vector) -> Array:
+        """Standard deviation of that, (n,): the root of x' S x, with what goes with the log-odds apart, as all else is alike for all plans."""
+        even = np.empty(len(context) + 2, np.float32)
+        even[0], even[1], even[2:] = 1.0, 0.0, context
+        variance = self.square.dot((even[:, None] * even).reshape(-1)) + odds * (2 * self.cross.dot(even) + odds * self.cross[:, 1])
+        spread: Array = np.sqrt(np.maximum(variance, 0.0))
+        return spread
+
+    def draws(self, odds: Array, context: Vector) -> Floats:
+        """Draws of it, less its mean, (n, m)."""
+        level, slope, rest = self.samples
+        drawn: Floats = rest.reshape(-1, len(context)).dot(context).reshape(level.shape)
+        drawn += level
+        drawn += slope * odds.astype(np.float32)[:, None]
+        return drawn
+
+
+def _split(array: Floats) -> tuple[Floats, Floats, Floats]:
+    """What goes with 1, with the log-odds, and with the context."""
+    return np.ascontiguousarray(array[..., 0]), np.ascontiguousarray(array[..., 1]), np.ascontiguousarray(array[..., 2:])
 
 
 def _digest(*parts: str | bytes) -> str:
@@ -161,47 +228,66 @@ def _diagonal(values: Array) -> Array:
     return matrices
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Corrected:
-    """Forecasts of n plans, corrected: P(right) `success` (n,), its standard deviation `spread` (n,), `draws` (m, n) of it, and `cost` (n,)."""
+class Corrected(NamedTuple):
+    """Forecasts of n plans, corrected: P(right) `success` (n,) and `cost` (n,).
+
+    `centre` (n,) is the success before it was held between the answer in hand and 1, `odds` (n,) the forecasts' log-odds as in a `row`. A tuple,
+    since every decision makes one.
+    """
 
     success: Array
-    spread: Array
-    draws: Array
     cost: Array
+    centre: Array
+    odds: Array
+    prediction: Prediction
+    ordered: Ordered | None
+
+    def spread(self) -> Array:
+        """Standard deviation of P(right), (n,): for a plan without outcomes what its own interval says."""
+        if self.ordered is None:
+            return _interval(self.prediction)
+        spread = self.ordered.spread(self.odds, self.prediction.context)
+        return np.where(self.ordered.new, _interval(self.prediction), spread) if self.ordered.any_new else spread
+
+    def draws(self, width: float) -> Floats:
+        """SAMPLES draws of P(right), (n, m), `width` times as far from their mean as they are."""
+        if self.ordered is None:
+            drawn = _unknown(self.prediction)
+        else:
+            drawn = self.ordered.draws(self.odds, self.prediction.context)
+            if self.ordered.any_new:
+                drawn = np.where(self.ordered.new[:, None], _unknown(self.prediction), drawn)
+        drawn *= width
+        drawn += self.centre.astype(np.float32)[:, None]
+        return np.minimum(np.maximum(drawn, self.prediction.in_hand, out=drawn), 1.0, out=drawn)
 
 
-def correct(posterior: Posterior | None, prediction: Prediction, plans: tuple[str, ...]) -> Corrected:
-    """What the posterior makes of a prediction for these plans, in order; without one, or with one of other forecasts, what was forecast.
+def correct(posterior: Posterior | None, prediction: Prediction) -> Corrected:
+    """What the posterior makes of a prediction; without one, or with none of such forecasts, what was forecast.
 
     A plan without outcomes is corrected by nothing and is as unsure as its own interval says.
     """
-    success = np.array([forecast.success for forecast in prediction.forecasts])
-    cost = np.array([forecast.cost for forecast in prediction.forecasts])
-    spread = np.array([forecast.high - forecast.low for forecast in prediction.forecasts]) / 3.29  # a 90 % interval
+    forecast = np.array([one.success for one in prediction.forecasts])
+    cost = np.array([one.cost for one in prediction.forecasts])
     posterior = posterior.of(prediction.version) if posterior else None
-    if posterior is None or not plans:
-        return Corrected(success, spread, success + spread * _NORMAL[:, : len(plans)], cost)
-    x = rows(prediction.context, success).astype(np.float32)
-    parts = posterior.price, posterior.mean, posterior.covariance, posterior.samples
-    there = np.ones(len(plans), bool)
-    if plans != posterior.plans:
-        known = np.array(posterior.places(plans))
-        there, take = known >= 0, np.maximum(known, 0)
-        parts = tuple(part.take(take, axis=0) for part in parts)
-    price, mean, covariance, samples = parts
-    moved = (mean * x).sum(axis=1)
-    sure = np.sqrt(((covariance @ x[:, :, None])[:, :, 0] * x).sum(axis=1))
-    drawn = (samples @ x[:, :, None])[:, :, 0].T
-    if not there.all():
-        moved, sure, price = np.where(there, moved, 0.0), np.where(there, sure, spread), np.where(there, price, 1.0)
-        drawn = np.where(there, drawn, spread * _NORMAL[:, : len(plans)])
-    return Corrected(
-        success=np.minimum(np.maximum(success + moved, prediction.in_hand), 1.0),
-        spread=sure,
-        draws=np.minimum(np.maximum(success + drawn, prediction.in_hand), 1.0),
-        cost=cost * price,
-    )
+    if posterior is None or not prediction.forecasts:
+        return Corrected(forecast, cost, forecast, forecast, prediction, None)
+    ordered, odds = posterior.ordered(tuple([one.plan for one in prediction.forecasts])), log_odds(forecast)
+    centre = forecast + ordered.moved(odds, prediction.context)
+    success = np.minimum(np.maximum(centre, prediction.in_hand), 1.0)
+    return Corrected(success, cost * ordered.price, centre, odds, prediction, ordered)
 
 
-_NORMAL = np.random.default_rng(1).normal(size=(SAMPLES, 64))  # for plans without outcomes
+def _interval(prediction: Prediction) -> Array:
+    return np.array([one.high - one.low for one in prediction.forecasts]) / 3.29  # a 90 % interval
+
+
+def _unknown(prediction: Prediction) -> Floats:
+    """Draws for plans without outcomes, less their mean, (n, m)."""
+    drawn: Floats = _interval(prediction).astype(np.float32)[:, None] * _normal(len(prediction.forecasts))
+    return drawn
+
+
+@cache
+def _normal(plans: int) -> Floats:
+    return np.random.default_rng(1).standard_normal((plans, SAMPLES), np.float32)

@@ -8,8 +8,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from router.types import Vector
-
 Array = NDArray[np.float64]
 _SURE = 4.6  # log-odds beyond which a forecast says no more: 1 % and 99 %
 
@@ -20,12 +18,11 @@ def row(context: Sequence[float], success: float) -> tuple[float, ...]:
     return 1.0, math.log(kept / (1 - kept)) / _SURE, *context
 
 
-def rows(context: Vector, success: Array) -> Array:
-    """`row` for the forecasts of several plans, (k, 2 + c)."""
-    out = np.empty((len(success), 2 + len(context)))
+def log_odds(success: Array) -> Array:
+    """That column for several forecasts, (n,)."""
     kept = np.minimum(np.maximum(success, 0.01), 0.99)
-    out[:, 0], out[:, 1], out[:, 2:] = 1.0, np.log(kept / (1 - kept)) / _SURE, context
-    return out
+    odds: Array = np.log(kept / (1 - kept)) / _SURE
+    return odds
 
 
 def told(context: Sequence[float], success: float, value: float) -> Array:

@@ -57,7 +57,7 @@ def success(learner: Learner, tenant: str = FLEET) -> list[float]:
     """What both plans are believed to be right."""
     forecasts = tuple(Forecast(plan=plan, success=0.5, low=0.4, high=0.6, tokens=1, cost=10.0, seconds=1) for plan in PLANS)
     prediction = Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=np.array([0.25, -0.5], np.float32))
-    found: list[float] = correct(learner.posteriors().get(tenant), prediction, PLANS).success.tolist()
+    found: list[float] = correct(learner.posteriors().get(tenant), prediction).success.tolist()
     return found
 
 

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from policies import policies
 from policies.posterior import _Solved, correct, fit
-from policies.tally import Tally, row, rows, told
+from policies.tally import Tally, log_odds, row, told
 from router.types import Evidence, Forecast, Knobs, Plan, Prediction
 
 PLANS = tuple(Plan(id=name, pool=name, strategy="direct") for name in ("a", "b", "c"))
@@ -89,11 +89,10 @@ def test_tallies_are_sums_over_outcomes():
     assert whole.square == pytest.approx(residual @ residual / 2)
 
 
-def test_a_row_of_one_forecast_is_that_of_many():
-    context = np.array([0.25, -0.5], np.float32)
+def test_what_was_told_is_the_row_and_then_what_came_of_it():
     for success in (0.0, 0.3, 1.0):
-        assert row(tuple(context), success) == pytest.approx(rows(context, np.array([success]))[0])
-        assert told(tuple(context), success, 1.0) == pytest.approx([*row(tuple(context), success), 1.0, success])
+        assert row((0.25, -0.5), success) == pytest.approx((1.0, log_odds(np.array([success]))[0], 0.25, -0.5))
+        assert told((0.25, -0.5), success, 1.0) == pytest.approx([*row((0.25, -0.5), success), 1.0, success])
 
 
 def forecast(plan, success, cost=10.0):
@@ -126,9 +125,9 @@ def test_the_version_names_the_content():
 def test_it_learns_what_the_forecasts_get_wrong():
     """All are forecast at .5; in truth they are right .2, .5 and .8 of the time, and cost twice what was forecast."""
     truth = {"a": 0.2, "b": 0.5, "c": 0.8}
-    found = correct(experience(lambda plan, _: truth[plan]), predicted([0.0]), NAMES)
+    found = correct(experience(lambda plan, _: truth[plan]), predicted([0.0]))
     assert found.success == pytest.approx(list(truth.values()), abs=0.08)
-    assert np.all(found.spread < 0.06)
+    assert np.all(found.spread() < 0.06)
     assert found.cost == pytest.approx([20.0] * 3, rel=0.05)
 
 
@@ -136,22 +135,22 @@ def test_it_learns_for_whom():
     """Plan a is right where the context is positive, plan b where it is negative, plan c half of the time."""
     posterior = experience(lambda plan, x: {"a": x[0] > 0, "b": x[0] < 0, "c": 0.5}[plan], count=900)
     for at, best in ((1.0, "a"), (-1.0, "b")):
-        found = correct(posterior, predicted([at]), NAMES)
+        found = correct(posterior, predicted([at]))
         assert NAMES[int(found.success.argmax())] == best
 
 
 def test_a_plan_with_few_outcomes_learns_from_the_others():
     """Two plans turn out .3 worse than forecast many times; a third, seen three times, is believed to be worse too."""
     tallies = {name: one_more(row((), 0.7), -0.3).times(count) for name, count in zip(NAMES, (300, 300, 3), strict=True)}
-    found = correct(fit("v", tallies), predicted(success=(0.7, 0.7, 0.7)), NAMES)
+    found = correct(fit("v", tallies), predicted(success=(0.7, 0.7, 0.7)))
     assert 0.4 <= found.success[2] < 0.55
-    assert found.spread[2] > found.spread[0]
+    assert found.spread()[2] > found.spread()[0]
 
 
 @pytest.mark.parametrize("prediction", [predicted([0.0], version="another"), predicted([0.0])], ids=["of another version", "no posterior"])
 def test_forecasts_of_another_version_are_left_alone(prediction):
     posterior = experience(lambda plan, _: 0.9) if prediction.version == "another" else None
-    found = correct(posterior, prediction, NAMES)
+    found = correct(posterior, prediction)
     assert found.success.tolist() == [0.5] * 3
     assert found.cost.tolist() == [10.0] * 3
 
@@ -159,21 +158,38 @@ def test_forecasts_of_another_version_are_left_alone(prediction):
 def test_forecasts_are_corrected_by_the_posterior_of_their_own_version():
     better, worse = experience(lambda plan, _: 0.9), replace(experience(lambda plan, _: 0.1), predictor="w")
     both = better.after(worse)
-    assert np.all(correct(both, predicted([0.0]), NAMES).success > 0.8)
-    assert np.all(correct(both, predicted([0.0], version="w"), NAMES).success < 0.2)
+    assert np.all(correct(both, predicted([0.0])).success > 0.8)
+    assert np.all(correct(both, predicted([0.0], version="w")).success < 0.2)
 
 
 def test_a_plan_without_outcomes_is_as_unsure_as_its_interval():
     posterior = experience(lambda plan, _: 0.9)
     prediction = replace(predicted([0.0]), forecasts=(forecast("new", 0.6), *predicted().forecasts[1:]))
-    found = correct(posterior, prediction, ("new", "b", "c"))
+    found = correct(posterior, prediction)
     assert found.success[0] == pytest.approx(0.6)
-    assert found.spread[0] == pytest.approx(0.2 / 3.29)
+    assert found.spread()[0] == pytest.approx(0.2 / 3.29)
+
+
+def test_served_numbers_are_those_of_the_model():
+    """Mean, spread and draws of the corrections as the matrices say, in an order of the plans that is not the posterior's."""
+    rng, success, names = np.random.default_rng(0), (0.3, 0.9, 0.6, 0.5), ("c", "a", "new", "b")
+    posterior = experience(lambda plan, x: {"a": 0.4, "b": 0.5, "c": 0.6}[plan] + 0.1 * np.tanh(x[0]), width=4)
+    context = rng.normal(size=4)
+    forecasts = tuple(forecast(plan, one) for plan, one in zip(names, success, strict=True))
+    found = correct(posterior, Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=context.astype(np.float32)))
+    drawn = found.draws(0.5)
+    for place, (name, one) in enumerate(zip(names, success, strict=True)):
+        if name == "new":
+            continue
+        at, x = posterior.plans.index(name), np.array(row(tuple(context), one))
+        assert found.success[place] == pytest.approx(np.clip(one + posterior.mean[at] @ x, 0, 1), abs=1e-5)
+        assert found.spread()[place] == pytest.approx(np.sqrt(x @ posterior.covariance[at] @ x), rel=1e-3)
+        theta = posterior.mean[at] + 0.5 * (posterior.samples[at] - posterior.mean[at])
+        assert drawn[place] == pytest.approx(np.clip(one + theta @ x, 0, 1), abs=1e-5)
 
 
 def test_rows_do_not_run_away_where_a_forecast_is_sure():
-    assert np.isfinite(rows(np.zeros(2), np.array([0.0, 1.0]))).all()
-    assert rows(np.zeros(2), np.array([0.0, 1.0]))[:, 1] == pytest.approx([-1.0, 1.0], abs=0.01)
+    assert log_odds(np.array([0.0, 1.0])) == pytest.approx([-1.0, 1.0], abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["linucb", "thompson", "epsilon"])
