@@ -8,19 +8,21 @@ of their plan count no more (`change`). A source's words count as far as they ag
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from policies.page import Outcome, Page, Strand
+from policies.network import Network
+from policies.page import RECENT, Outcome, Page, Strand
 from policies.posterior import Posterior, fit
 from policies.sources import CHECKS, USUAL, Ear, comparison, ear
-from policies.tally import Array, told
+from policies.tally import Array, Tally, told
 from router.types import Record
 
 FLEET = ""  # the tenant of whom nothing is known yet
 _DAY = 86_400.0
 _STEPS = 64  # in which a half-life passes
+_DEEP = 1_024  # outcomes of a tenant and a plan that networks are fitted to
 _PAGES = 3  # versions of the predictor that may serve in turns
 
 
@@ -59,8 +61,11 @@ class Learner:
     `changes` counts, by tenant and plan, how often a plan was no longer what it had been.
     """
 
-    def __init__(self, *, half_life: float = 14.0, most: float = 500.0, remember: int = 50_000) -> None:
-        """`half_life` in days. One tenant is worth at most `most` outcomes of a plan to others; `remember` decisions may still be rated."""
+    def __init__(self, *, half_life: float = 14.0, most: float = 500.0, remember: int = 50_000, deep: bool = False) -> None:
+        """`half_life` in days. One tenant is worth at most `most` outcomes of a plan to others; `remember` decisions may still be rated.
+
+        `deep` fits networks, for `neural_linear`.
+        """
         self.quarantined: Counter[str] = Counter()
         self.changes: Counter[tuple[str, str]] = Counter()
         self.outcomes = 0
@@ -70,6 +75,7 @@ class Learner:
         self._ears: dict[str, Mapping[str, Ear]] = {}
         self._step, self._most, self._remember = half_life * _DAY / _STEPS, most, remember
         self._began: float | None = None
+        self._deep = deep
         self._age = 0
 
     @property
@@ -94,16 +100,28 @@ class Learner:
 
     def posteriors(self) -> dict[str, Posterior]:
         """By tenant, and for FLEET: of the predictor's version that served last, and with it of those that served before."""
+        found = self._posteriors(deep=False)
+        if self._deep:
+            deep = self._posteriors(deep=True)
+            found = {tenant: replace(posterior, deep=deep[tenant]) for tenant, posterior in found.items()}
+        return found
+
+    def _posteriors(self, *, deep: bool) -> dict[str, Posterior]:
         pages = [page for page in self._pages.values() if page.strands]
         tenants = {tenant for page in pages for tenant, _ in page.strands}
         found: dict[str, Posterior] = {}
         for page in pages:
-            fleet, own = page.tallies(self._hears, self._most)
-            whole = fit(page.predictor, fleet)
+            network = page.network if deep else None
+            fleet, own = page.tallies(lambda tenant, strand, network=network: self._tally(tenant, strand, network), self._most)  # type: ignore[misc]
+            whole = fit(page.predictor, fleet, network)
             for tenant in (FLEET, *(sorted(tenants) if len(tenants) > 1 else ())):
-                known = fit(page.predictor, own[tenant]) if tenant in own else whole
+                known = fit(page.predictor, own[tenant], network) if tenant in own else whole
                 found[tenant] = known.after(found.get(tenant))
         return found
+
+    def _tally(self, tenant: str, strand: Strand, network: Network | None) -> Tally:
+        ears = self._hears(tenant)
+        return strand.retold(ears, network, self._left) if network else strand.tally(ears)
 
     def _case(self, decision_id: str) -> _Case:
         if decision_id not in self._cases and len(self._cases) >= self._remember:
@@ -130,7 +148,7 @@ class Learner:
         """The page of the predictor that made this forecast; the one that has not served for longest makes room for a new one."""
         key = _page_of(record)
         if key not in self._pages:
-            self._pages[key] = Page(*key)
+            self._pages[key] = Page(*key, keep=_DEEP if self._deep else RECENT)
         self._pages.move_to_end(key)
         if len(self._pages) > _PAGES:
             self._pages.popitem(last=False)
@@ -171,6 +189,9 @@ class Learner:
         outcome = Outcome(told(first.context, forecast, said[source]), source, first.at, self._age)
         self.outcomes += case.counted is None
         case.counted = _Counted(strand, strand.add(outcome), outcome)
+        page.outcomes += 1
+        if self._deep:
+            page.fit_network(self._hears)
         if strand.changed(ears, self._left):
             self.changes[first.tenant, first.plan] += 1
         return True

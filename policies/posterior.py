@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.network import Network
 from policies.tally import Array, Tally, log_odds
-from router.types import Prediction, Vector
+from router.types import Prediction
 
 SAMPLES = 128
 _SCALES = (0.0025, 0.01, 0.04, 0.16)  # variances of a coefficient, in units of probability squared
@@ -26,6 +27,7 @@ _CONTEXT = 0.25  # of a coefficient of the context, relative to that of the inte
 _PRICES = 5.0  # purchases that the forecasts of cost count as
 
 Floats = NDArray[np.float32]
+Numbers = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -33,7 +35,8 @@ class Posterior:
     """One tenant's: for each of k `plans` the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
 
     `price` (k,) is what the plan costs for each micro-dollar forecast, `count` (k,) outcomes behind it. It corrects forecasts of the version
-    `predictor` and no others; `earlier` ones those of other versions that serve or have served. `version` names all of it by its content.
+    `predictor` and no others; `earlier` ones those of other versions that serve or have served. With a `network` its features stand beside the
+    context; `deep` is the same tenant's with one, where one is wanted and there is one. `version` names all of it by its content.
     """
 
     predictor: str
@@ -44,6 +47,8 @@ class Posterior:
     price: Floats
     count: Floats
     version: str
+    network: Network | None = field(default=None, repr=False)
+    deep: "Posterior | None" = field(default=None, repr=False)
     earlier: "Posterior | None" = field(default=None, repr=False)
     orders: dict[tuple[str, ...], "Ordered"] = field(default_factory=dict, init=False, repr=False)
 
@@ -101,13 +106,13 @@ class Ordered:
             cross=np.ascontiguousarray(covariance[:, 1]),
         )
 
-    def moved(self, odds: Array, context: Vector) -> Array:
+    def moved(self, odds: Array, context: Numbers) -> Array:
         """By how much the forecasts are wrong on average, (n,)."""
         level, slope, rest = self.mean
         moved: Array = level + slope * odds + rest.dot(context)
         return moved
 
-    def spread(self, odds: Array, context: Vector) -> Array:
+    def spread(self, odds: Array, context: Numbers) -> Array:
         """Standard deviation of that, (n,): the root of x' S x, with what goes with the log-odds apart, as all else is alike for all plans."""
         even = np.empty(len(context) + 2, np.float32)
         even[0], even[1], even[2:] = 1.0, 0.0, context
@@ -115,7 +120,7 @@ class Ordered:
         spread: Array = np.sqrt(np.maximum(variance, 0.0))
         return spread
 
-    def draws(self, odds: Array, context: Vector) -> Floats:
+    def draws(self, odds: Array, context: Numbers) -> Floats:
         """Draws of it, less its mean, (n, m)."""
         level, slope, rest = self.samples
         drawn: Floats = rest.reshape(-1, len(context)).dot(context).reshape(level.shape)
@@ -138,7 +143,7 @@ def _digest(*parts: str | bytes) -> str:
     return whole.hexdigest()
 
 
-def fit(predictor: str, tallies: Mapping[str, Tally]) -> Posterior:
+def fit(predictor: str, tallies: Mapping[str, Tally], network: Network | None = None) -> Posterior:
     """The posterior after these outcomes, by plan; the same, bit for bit, for the same tallies."""
     plans, (width,) = tuple(sorted(tallies)), {len(tally.moment) for tally in tallies.values()}
     seen = [tallies[plan] for plan in plans]
@@ -153,8 +158,8 @@ def fit(predictor: str, tallies: Mapping[str, Tally]) -> Posterior:
     price = np.where(paid[:, 1] > 0, (paid[:, 0] + held) / np.maximum(paid[:, 1] + held, 1e-9), 1.0)
     arrays = {"mean": mean, "covariance": covariance, "samples": solved.draws(np.random.default_rng(0), SAMPLES), "price": price, "count": count}
     served: dict[str, Any] = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
-    version = _digest(predictor, *plans, *(array.tobytes() for array in served.values()))
-    return Posterior(predictor=predictor, plans=plans, version=version, **served)
+    version = _digest(predictor, *plans, *(array.tobytes() for array in served.values()), network.weights.tobytes() if network else "")
+    return Posterior(predictor=predictor, plans=plans, version=version, network=network, **served)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,6 +244,7 @@ class Corrected(NamedTuple):
     cost: Array
     centre: Array
     odds: Array
+    context: Numbers
     prediction: Prediction
     ordered: Ordered | None
 
@@ -246,7 +252,7 @@ class Corrected(NamedTuple):
         """Standard deviation of P(right), (n,): for a plan without outcomes what its own interval says."""
         if self.ordered is None:
             return _interval(self.prediction)
-        spread = self.ordered.spread(self.odds, self.prediction.context)
+        spread = self.ordered.spread(self.odds, self.context)
         return np.where(self.ordered.new, _interval(self.prediction), spread) if self.ordered.any_new else spread
 
     def draws(self, width: float) -> Floats:
@@ -254,7 +260,7 @@ class Corrected(NamedTuple):
         if self.ordered is None:
             drawn = _unknown(self.prediction)
         else:
-            drawn = self.ordered.draws(self.odds, self.prediction.context)
+            drawn = self.ordered.draws(self.odds, self.context)
             if self.ordered.any_new:
                 drawn = np.where(self.ordered.new[:, None], _unknown(self.prediction), drawn)
         drawn *= width
@@ -271,11 +277,12 @@ def correct(posterior: Posterior | None, prediction: Prediction) -> Corrected:
     cost = np.array([one.cost for one in prediction.forecasts])
     posterior = posterior.of(prediction.version) if posterior else None
     if posterior is None or not prediction.forecasts:
-        return Corrected(forecast, cost, forecast, forecast, prediction, None)
+        return Corrected(forecast, cost, forecast, forecast, prediction.context, prediction, None)
     ordered, odds = posterior.ordered(tuple([one.plan for one in prediction.forecasts])), log_odds(forecast)
-    centre = forecast + ordered.moved(odds, prediction.context)
+    context = posterior.network.beside(prediction.context) if posterior.network else prediction.context
+    centre = forecast + ordered.moved(odds, context)
     success = np.minimum(np.maximum(centre, prediction.in_hand), 1.0)
-    return Corrected(success, cost * ordered.price, centre, odds, prediction, ordered)
+    return Corrected(success, cost * ordered.price, centre, odds, context, prediction, ordered)
 
 
 def _interval(prediction: Prediction) -> Array:

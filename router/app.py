@@ -16,6 +16,7 @@ import structlog
 from policies import policies
 from policies.bandit import Bandit
 from policies.learner import Learner
+from policies.neural_linear import NeuralLinear
 from policies.posterior import Posterior
 from predictors import predictors
 from predictors.artifact import MANIFEST, changed
@@ -124,7 +125,8 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
         seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": learner.disbelieved}
         log.info("learned", tenants=len(posteriors), changes=changes, **seen)
 
-    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most)
+    deep = any(isinstance(policy, NeuralLinear) for policy in bandits.values())
+    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most, deep=deep)
     async with AsyncExitStack() as stack:
         if bandits:
             await stack.enter_async_context(learning(store, learner, publish))
