@@ -38,5 +38,5 @@ def _reason(prediction: Prediction, scores: dict[str, float], preferred: str) ->
         return f"nothing on offer is worth its price and belief {prediction.in_hand:.2f} is under the bar"
     if preferred == STOP:
         return f"belief {prediction.in_hand:.2f}: no plan is worth its price"
-    rest = max((value for name, value in scores.items() if name not in (preferred, ABSTAIN)), default=0.0)
+    rest = max([value for name, value in scores.items() if name not in (preferred, ABSTAIN)], default=0.0)
     return f"worth {scores[preferred]:.0f} micro-dollars, the next best choice {rest:.0f}"

@@ -69,9 +69,10 @@ def looked_ahead(onward: Onward, success: Array, cost: Array, worth: float) -> A
     doubt = np.exp(onward.ratios.reshape(plans, -1))
     doubt *= (success / (1 + 1e-6 - success))[:, None]
     doubt += 1
-    np.divide(worth, doubt, out=doubt)  # 1 - belief afterwards, times worth: (plans, wrong/right x quantiles)
-    net = onward.rescue.T[:, :, None] * doubt  # (what is bought then, what now, ...): a maximum over the first axis is quick
-    net.reshape(plans * plans, -1)[:: plans + 1] = 0.0  # the same plan is not bought twice
+    np.reciprocal(doubt, out=doubt)  # 1 - belief afterwards: (plans, wrong/right x quantiles)
+    rescue = np.multiply(onward.rescue.T, worth, order="C")
+    rescue.reshape(-1)[:: plans + 1] = 0.0  # the same plan is not bought twice
+    net = rescue[:, :, None] * doubt  # (what is bought then, what now, ...): a maximum over the first axis is quick
     net -= cost[:, None, None]
     wrong, hit = np.maximum.reduce(net, axis=0, initial=0.0).dot(_means(quantiles)).T
     out: Array = wrong + success * (hit - wrong)

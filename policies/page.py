@@ -112,8 +112,9 @@ class Strand:
 
 def _heard(outcomes: list[Outcome], ears: Ears) -> tuple[Array, Array, Array]:
     """What was told (n, d + 2), the values that it stands for, and how much they count, (n,)."""
-    told = np.array([one.told for one in outcomes])
-    index, offset = np.array([(ears[one.source].index, ears[one.source].offset) for one in outcomes]).T
+    told = np.concatenate([one.told for one in outcomes]).reshape(len(outcomes), -1)
+    index = np.array([ears[one.source].index for one in outcomes])
+    offset = np.array([ears[one.source].offset for one in outcomes])
     return told, (told[:, -2] - offset) / index, index**2
 
 
