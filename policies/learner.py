@@ -1,8 +1,9 @@
 """Outcomes as they come, to posteriors: what every router makes of the same decision log is the same, bit for bit.
 
-A decision's rows come in any order, late and repeated. Its first purchase is counted once, by the most trusted source that has rated it so far; a
-more trusted one takes the place of the earlier one. Old outcomes fade with the time that the rows themselves tell, and those from before a change
-of their plan count no more (`change`). A source's words count as far as they agree with the checks (`sources`).
+A decision's rows come in any order, late and repeated. Its first purchase is counted by whether its own answer was right, and a later last one by
+whether the answer given was, as that is what was forecast of it: each once, by the most trusted source that has rated it so far; a more trusted one
+takes the place of the earlier one. Old outcomes fade with the time that the rows themselves tell, and those from before a change of their plan count
+no more (`change`). A source's words count as far as they agree with the checks (`sources`).
 """
 
 import math
@@ -45,13 +46,21 @@ class _Compared:
 
 
 @dataclass(slots=True)
-class _Case:
-    """What the rows of one decision have told: its first purchase, the answer given, the ratings, and what was made of them."""
+class _Purchase:
+    """The row of one, and what was counted of it."""
 
-    first: Record | None = None
+    record: Record
+    counted: _Counted | None = None
+
+
+@dataclass(slots=True)
+class _Case:
+    """What the rows of one decision have told: its first and a later last purchase, the answer given, the ratings, and what was made of them."""
+
+    first: _Purchase | None = None
+    last: _Purchase | None = None
     given: str | None = None
     ratings: dict[str, tuple[int, float]] = field(default_factory=dict)
-    counted: _Counted | None = None
     compared: dict[str, _Compared] = field(default_factory=dict)
 
 
@@ -88,12 +97,8 @@ class Learner:
         self._pass_time(record.at)
         if record.kind == "reward":
             return self._rated(record)
-        if record.stage and record.action == "buy":
-            return False
         case = self._case(record.decision_id)
-        new = False
-        if record.stage == 0 and record.action == "buy" and case.first is None:
-            new = self._bought(case, record)
+        new = record.action == "buy" and self._bought(case, record)
         if record.action != "buy" or not record.stop_reason:  # the end of a request, or a decision that the caller carries out
             case.given = record.answer if record.action != "buy" else record.outcome_answer
         return self._settle(case) or new
@@ -129,6 +134,10 @@ class Learner:
         return self._cases.setdefault(decision_id, _Case())
 
     def _bought(self, case: _Case, record: Record) -> bool:
+        """Take in a decision's first purchase, or one that is later than those known."""
+        before = case.last if record.stage else case.first
+        if before and before.record.stage >= record.stage:
+            return False
         if record.plan not in record.offered or len(record.costs) != len(record.offered):
             self.quarantined["incomplete"] += 1
             return False
@@ -136,8 +145,12 @@ class Learner:
         if not all(map(math.isfinite, numbers)):
             self.quarantined["not finite"] += 1
             return False
-        case.first = record
-        page = self._turn_to(record)
+        page, purchase = self._turn_to(record), _Purchase(record)
+        if record.stage:
+            self._take_back(before)
+            case.last = purchase
+        else:
+            case.first = purchase
         if not record.cost:
             return False
         strand = page.strand(record.tenant, record.plan)
@@ -171,30 +184,41 @@ class Learner:
         return self._settle(case)
 
     def _settle(self, case: _Case) -> bool:
-        """Count the first purchase by the most trusted word there is."""
-        first = case.first
-        page = self._pages.get(_page_of(first)) if first else None
-        if first is None or page is None:
+        """Count what the ratings say of the first purchase, and of the last one, which was to make the answer given right."""
+        if case.first is None:
             return False
-        said = {source: right for source, rating in case.ratings.items() if (right := _right(case, first, *rating)) is not None}
-        new = len(said) > 1 and self._compare(case, first.tenant, said)
-        ears = self._hears(first.tenant)
+        said = {source: right for source, rating in case.ratings.items() if (right := _right(case, case.first.record, *rating)) is not None}
+        new = len(said) > 1 and self._compare(case, case.first.record.tenant, said)
+        new |= self._count(case.first, said)
+        if case.last and case.given is not None:
+            new |= self._count(case.last, {source: value for source, (stage, value) in case.ratings.items() if stage < 0})
+        return new
+
+    def _count(self, purchase: _Purchase, said: Mapping[str, float]) -> bool:
+        """By the most trusted word there is."""
+        record, page, ears = purchase.record, self._pages.get(_page_of(purchase.record)), self._hears(purchase.record.tenant)
         source = max((one for one in said if ears[one].index), key=USUAL.__getitem__, default="")
-        strand = page.strand(first.tenant, first.plan)
-        if not source or (case.counted and case.counted.outcome.source == source) or first.at < strand.since:
-            return new
-        if case.counted:
-            case.counted.strand.take_back(case.counted.number, case.counted.outcome, self._left(case.counted.outcome))
-        forecast = first.success[first.offered.index(first.plan)]
-        outcome = Outcome(told(first.context, forecast, said[source]), source, first.at, self._age)
-        self.outcomes += case.counted is None
-        case.counted = _Counted(strand, strand.add(outcome), outcome)
+        if page is None or not source or (purchase.counted and purchase.counted.outcome.source == source):
+            return False
+        strand = page.strand(record.tenant, record.plan)
+        if record.at < strand.since:
+            return False
+        self._take_back(purchase)
+        outcome = Outcome(told(record.context, record.success[record.offered.index(record.plan)], said[source]), source, record.at, self._age)
+        purchase.counted = _Counted(strand, strand.add(outcome), outcome)
+        self.outcomes += 1
         page.outcomes += 1
         if self._deep:
             page.fit_network(self._hears)
         if strand.changed(ears, self._left):
-            self.changes[first.tenant, first.plan] += 1
+            self.changes[record.tenant, record.plan] += 1
         return True
+
+    def _take_back(self, purchase: _Purchase | None) -> None:
+        counted = purchase.counted if purchase else None
+        if counted:
+            counted.strand.take_back(counted.number, counted.outcome, self._left(counted.outcome))
+            self.outcomes -= 1
 
     def _compare(self, case: _Case, tenant: str, words: Mapping[str, float]) -> bool:
         """Hold each source against the surest check that has rated the same answer; whether there was anything new to hold against it."""

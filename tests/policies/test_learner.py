@@ -96,6 +96,31 @@ def test_what_a_rating_says_of_the_first_purchase(rows, said):
         assert believed > 0.5 if said else believed < 0.5
 
 
+def a_later_purchase(decision: str, plan: str = "b", stage: int = 1, **columns: Any) -> Record:
+    return replace(a_purchase(decision, plan, **columns), id=f"{decision}/{stage}", stage=stage)
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcomes", "said"),
+    [
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "8", stage=2), a_reward("d", 0.0)], 1, 0.0),  # of the first nothing is known
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "8", stage=2), a_reward("d", 1.0)], 2, 1.0),  # the first was wrong
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "7", stage=2), a_reward("d", 1.0)], 2, 1.0),  # the first was given after all
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "7", stage=2), a_reward("d", 1.0, stage=0)], 1, None),  # of the first alone
+        ([a_purchase("d"), a_later_purchase("d"), a_reward("d", 1.0)], 0, None),  # it may go on
+        ([a_purchase("d"), a_later_purchase("d", "a"), a_later_purchase("d", stage=2), an_end("d", "8", stage=3), a_reward("d", 0.0)], 1, 0.0),
+        ([a_purchase("d"), a_later_purchase("d", "a"), an_end("d", "8", stage=3), a_reward("d", 0.0), a_later_purchase("d", stage=2)], 1, 0.0),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_rating_of_the_answer_given_says_of_the_last_purchase(rows, outcomes, said, order):
+    learner = folded([*rows[::order], *rows])
+    assert learner.outcomes == outcomes
+    if said is not None:
+        believed = success(learner)[1]
+        assert believed > 0.5 if said else believed < 0.5
+
+
 def test_the_most_trusted_word_stands():
     """A judge says right, then the unit test says wrong: as if the judge had said nothing. The other way round too."""
     wrong = folded([a_purchase("d"), an_end("d"), a_reward("d", 0.0)])
