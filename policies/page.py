@@ -4,7 +4,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
@@ -81,12 +80,11 @@ class Strand:
         """Look for a change, now and then; what was before it counts no more. `left` is the share of an outcome that has not faded."""
         if self.number % _EVERY:
             return False
-        last = islice(reversed(self.recent.items()), RECENT)
-        heard = dict(reversed([(number, one) for number, one in last if ears[one.source].index]))
-        place = change(*self._residuals(list(heard.values()), ears)) if heard else 0
+        heard = [(number, one) for number, one in self.recent.items() if ears[one.source].index][-RECENT:]
+        place = change(*self._residuals([one for _, one in heard], ears)) if heard else 0
         if not place:
             return False
-        self.first = list(heard)[place]
+        self.first = heard[place][0]
         self.recent = OrderedDict((number, one) for number, one in self.recent.items() if number >= self.first)
         self.since, self.sums = min(one.at for one in self.recent.values()), {}
         for one in self.recent.values():
