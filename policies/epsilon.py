@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from policies import policies
-from policies.bandit import Bandit, Menu
+from policies.bandit import Bandit
 from policies.choosing import explore
 from router.types import Choices, Evidence, Knobs, Plan, Prediction
 
@@ -26,6 +26,6 @@ class Epsilon(Bandit):
 
     def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """The corrected forecasts' best, or any other."""
-        menu = Menu.of(self, prediction, evidence, plans, knobs)
-        share = replace(knobs, exploration=max(self.epsilon, knobs.exploration))
-        return explore(menu.scores, menu.best(menu.worth), share, policy=self.version, reason="worth most by what was learned")
+        _, menu = self.menu(prediction, evidence, knobs)
+        worth, share = menu.worth(), replace(knobs, exploration=max(self.epsilon, knobs.exploration))
+        return explore(menu.scores(worth), menu.best(worth), share, policy=self.version, reason="worth most by what was learned")

@@ -1,79 +1,132 @@
 """Outcomes as they come, to posteriors: what every router makes of the same decision log is the same, bit for bit.
 
-A decision's rows come in any order, late and repeated. Its first purchase is counted once, by the most trusted source that has rated it so far; a
-more trusted one takes the place of the earlier one. Old outcomes fade with the time that the rows themselves tell.
+A decision's rows come in any order, late and repeated. Its first purchase is counted by whether its own answer was right, and a later last one by
+whether the answer given was, as that is what was forecast of it: each once, by the most trusted source that has rated it so far; a more trusted one
+takes the place of the earlier one. Old outcomes fade with the time that the rows themselves tell, and those from before a change of their plan count
+no more (`change`). A source's words count as far as they agree with the checks (`sources`).
 """
 
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from policies.network import Network
+from policies.page import RECENT, Outcome, Page, Strand
 from policies.posterior import Posterior, fit
-from policies.tally import Array, Page, Tally, row
+from policies.sources import CHECKS, USUAL, Ear, comparison, ear
+from policies.tally import Array, Tally, told
 from router.types import Record
 
-TRUST: Mapping[str, float] = {"unit_test": 1.0, "verifier": 0.9, "user": 0.6, "judge": 0.5}  # how much of an outcome a source's word counts as
 FLEET = ""  # the tenant of whom nothing is known yet
 _DAY = 86_400.0
 _STEPS = 64  # in which a half-life passes
+_DEEP = 1_024  # outcomes of a tenant and a plan that networks are fitted to
+_PAGES = 3  # versions of the predictor that may serve in turns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """An outcome and where it was counted."""
+
+    strand: Strand
+    number: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """How right the answer is by a check, what a source said of it, and the age of the world when both had spoken."""
+
+    right: float
+    said: float
+    age: int
+
+
+@dataclass(slots=True)
+class _Purchase:
+    """The row of one, and what was counted of it."""
+
+    record: Record
+    counted: _Counted | None = None
 
 
 @dataclass(slots=True)
 class _Case:
-    """What the rows of one decision have told: its first purchase, the answer given, the ratings, and what was counted of it."""
+    """What the rows of one decision have told: its first and a later last purchase, the answer given, the ratings, and what was made of them."""
 
-    first: Record | None = None
+    first: _Purchase | None = None
+    last: _Purchase | None = None
     given: str | None = None
     ratings: dict[str, tuple[int, float]] = field(default_factory=dict)
-    counted: tuple[str, Array, float, float, int] | None = None  # source, row, residual, weight, and the age of the world then
+    compared: dict[str, _Compared] = field(default_factory=dict)
 
 
 class Learner:
-    """Folds rows of the decision log. `quarantined` counts what was not believed, by reason; `outcomes` those that count now."""
+    """Folds rows of the decision log. `outcomes` counts those learned from, `quarantined` what was not believed, by reason.
 
-    def __init__(self, *, half_life: float = 14.0, most: float = 500.0, remember: int = 50_000) -> None:
-        """`half_life` in days. One tenant is worth at most `most` outcomes of a plan to others; `remember` decisions may still be rated."""
+    `changes` counts, by tenant and plan, how often a plan was no longer what it had been.
+    """
+
+    def __init__(self, *, half_life: float = 14.0, most: float = 500.0, remember: int = 50_000, deep: bool = False) -> None:
+        """`half_life` in days. One tenant is worth at most `most` outcomes of a plan to others; `remember` decisions may still be rated.
+
+        `deep` fits networks, for `neural_linear`.
+        """
         self.quarantined: Counter[str] = Counter()
+        self.changes: Counter[tuple[str, str]] = Counter()
         self.outcomes = 0
-        self._page: Page | None = None
+        self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
         self._cases: OrderedDict[str, _Case] = OrderedDict()
+        self._compared: dict[tuple[str, str], Array] = {}
+        self._ears: dict[str, Mapping[str, Ear]] = {}
         self._step, self._most, self._remember = half_life * _DAY / _STEPS, most, remember
         self._began: float | None = None
+        self._deep = deep
         self._age = 0
+
+    @property
+    def disbelieved(self) -> list[tuple[str, str]]:
+        """Tenants and their sources whose words contradict the checks too often to be counted."""
+        return [key for key in sorted(self._compared) if self._hears(key[0])[key[1]].quarantined]
 
     def fold(self, record: Record) -> bool:
         """Take one row in; whether there is anything new to learn from it."""
         self._pass_time(record.at)
         if record.kind == "reward":
             return self._rated(record)
-        if record.stage and record.action == "buy":
-            return False
         case = self._case(record.decision_id)
-        new = False
-        if record.stage == 0 and record.action == "buy" and case.first is None:
-            new = self._bought(case, record)
+        new = record.action == "buy" and self._bought(case, record)
         if record.action != "buy" or not record.stop_reason:  # the end of a request, or a decision that the caller carries out
             case.given = record.answer if record.action != "buy" else record.outcome_answer
         return self._settle(case) or new
 
     def posteriors(self) -> dict[str, Posterior]:
-        """By tenant, and for FLEET: a tenant's own outcomes count in full, those of all others together as no more than `most` of each plan."""
-        page = self._page
-        if page is None or not page.tallies:
-            return {}
-        fleet = {plan: page.fleet(plan, self._most) for plan in page.plans}
-        found = {FLEET: fit(page.predictor, fleet)}
-        for tenant in page.tenants if len(page.tenants) > 1 else ():
-            found[tenant] = fit(page.predictor, {plan: self._for(page, tenant, plan, fleet[plan]) for plan in page.plans})
+        """By tenant, and for FLEET: of the predictor's version that served last, and with it of those that served before."""
+        found = self._posteriors(deep=False)
+        if self._deep:
+            deep = self._posteriors(deep=True)
+            found = {tenant: replace(posterior, deep=deep[tenant]) for tenant, posterior in found.items()}
         return found
 
-    def _for(self, page: Page, tenant: str, plan: str, fleet: Tally) -> Tally:
-        own = page.tallies.get((tenant, plan), Tally.empty(page.width))
-        others = fleet.plus(own.times(-min(1.0, self._most / max(own.weight, 1e-9))))
-        return own.plus(others.times(min(1.0, self._most / max(others.weight, 1e-9))))
+    def _posteriors(self, *, deep: bool) -> dict[str, Posterior]:
+        pages = [page for page in self._pages.values() if page.strands]
+        tenants = {tenant for page in pages for tenant, _ in page.strands}
+        found: dict[str, Posterior] = {}
+        for page in pages:
+            network = page.network if deep else None
+            fleet, own = page.tallies(lambda tenant, strand, network=network: self._tally(tenant, strand, network), self._most)  # type: ignore[misc]
+            whole = fit(page.predictor, fleet, network)
+            for tenant in (FLEET, *(sorted(tenants) if len(tenants) > 1 else ())):
+                known = fit(page.predictor, own[tenant], network) if tenant in own else whole
+                found[tenant] = known.after(found.get(tenant))
+        return found
+
+    def _tally(self, tenant: str, strand: Strand, network: Network | None) -> Tally:
+        ears = self._hears(tenant)
+        return strand.retold(ears, network, self._left) if network else strand.tally(ears)
 
     def _case(self, decision_id: str) -> _Case:
         if decision_id not in self._cases and len(self._cases) >= self._remember:
@@ -81,7 +134,10 @@ class Learner:
         return self._cases.setdefault(decision_id, _Case())
 
     def _bought(self, case: _Case, record: Record) -> bool:
-        """Begin a new page where the predictor is another than so far: its errors are others."""
+        """Take in a decision's first purchase, or one that is later than those known."""
+        before = case.last if record.stage else case.first
+        if before and before.record.stage >= record.stage:
+            return False
         if record.plan not in record.offered or len(record.costs) != len(record.offered):
             self.quarantined["incomplete"] += 1
             return False
@@ -89,56 +145,106 @@ class Learner:
         if not all(map(math.isfinite, numbers)):
             self.quarantined["not finite"] += 1
             return False
-        width = 2 + len(record.context)
-        if self._page is None or (self._page.predictor, self._page.width) != (record.predictor, width):
-            self._page, self.outcomes = Page(record.predictor, width), 0
-        case.first = record
+        page, purchase = self._turn_to(record), _Purchase(record)
+        if record.stage:
+            self._take_back(before)
+            case.last = purchase
+        else:
+            case.first = purchase
         if not record.cost:
             return False
-        expected = record.costs[record.offered.index(record.plan)]
-        self._put(record, self._tally(record).paid(record.cost, expected))
+        strand = page.strand(record.tenant, record.plan)
+        strand.cost, strand.expected = strand.cost + record.cost, strand.expected + record.costs[record.offered.index(record.plan)]
         return True
+
+    def _turn_to(self, record: Record) -> Page:
+        """The page of the predictor that made this forecast; the one that has not served for longest makes room for a new one."""
+        key = _page_of(record)
+        if key not in self._pages:
+            self._pages[key] = Page(*key, keep=_DEEP if self._deep else RECENT)
+        self._pages.move_to_end(key)
+        if len(self._pages) > _PAGES:
+            self._pages.popitem(last=False)
+        return self._pages[key]
 
     def _rated(self, record: Record) -> bool:
         value = record.reward
         if value is None or not 0 <= value <= 1:  # NaN is neither
             self.quarantined["out of range"] += 1
             return False
-        if record.reward_source not in TRUST:
+        if record.reward_source not in USUAL:
             self.quarantined["unknown source"] += 1
             return False
         case = self._case(record.decision_id)
         if record.stage > 0 or record.reward_source in case.ratings:
             return False
         case.ratings[record.reward_source] = (record.stage, value)
+        if self._hears(record.tenant)[record.reward_source].quarantined:
+            self.quarantined["disagrees"] += 1
         return self._settle(case)
 
     def _settle(self, case: _Case) -> bool:
-        """Count the first purchase by the most trusted word there is."""
-        first, page = case.first, self._page
-        if first is None or page is None or page.predictor != first.predictor:
+        """Count what the ratings say of the first purchase, and of the last one, which was to make the answer given right."""
+        if case.first is None:
             return False
-        told = {source: right for source, rating in case.ratings.items() if (right := _right(case, first, *rating)) is not None}
-        source = max(told, key=TRUST.__getitem__, default="")
-        if not source or (case.counted and case.counted[0] == source):
+        said = {source: right for source, rating in case.ratings.items() if (right := _right(case, case.first.record, *rating)) is not None}
+        new = len(said) > 1 and self._compare(case, case.first.record.tenant, said)
+        new |= self._count(case.first, said)
+        if case.last and case.given is not None:
+            new |= self._count(case.last, {source: value for source, (stage, value) in case.ratings.items() if stage < 0})
+        return new
+
+    def _count(self, purchase: _Purchase, said: Mapping[str, float]) -> bool:
+        """By the most trusted word there is."""
+        record, page, ears = purchase.record, self._pages.get(_page_of(purchase.record)), self._hears(purchase.record.tenant)
+        source = max((one for one in said if ears[one].index), key=USUAL.__getitem__, default="")
+        if page is None or not source or (purchase.counted and purchase.counted.outcome.source == source):
             return False
-        tally = self._tally(first)
-        if case.counted:
-            _, x, residual, weight, then = case.counted
-            tally, self.outcomes = tally.told(x, residual, -weight * _faded(self._age - then)), self.outcomes - 1
-        forecast = first.success[first.offered.index(first.plan)]
-        x, residual, weight = row(np.array(first.context), forecast), told[source] - forecast, TRUST[source]
-        self._put(first, tally.told(x, residual, weight))
-        case.counted, self.outcomes = (source, x, residual, weight, self._age), self.outcomes + 1
+        strand = page.strand(record.tenant, record.plan)
+        if record.at < strand.since:
+            return False
+        self._take_back(purchase)
+        outcome = Outcome(told(record.context, record.success[record.offered.index(record.plan)], said[source]), source, record.at, self._age)
+        purchase.counted = _Counted(strand, strand.add(outcome), outcome)
+        self.outcomes += 1
+        page.outcomes += 1
+        if self._deep:
+            page.fit_network(self._hears)
+        if strand.changed(ears, self._left):
+            self.changes[record.tenant, record.plan] += 1
         return True
 
-    def _tally(self, record: Record) -> Tally:
-        assert self._page is not None
-        return self._page.tallies.get((record.tenant, record.plan)) or Tally.empty(self._page.width)
+    def _take_back(self, purchase: _Purchase | None) -> None:
+        counted = purchase.counted if purchase else None
+        if counted:
+            counted.strand.take_back(counted.number, counted.outcome, self._left(counted.outcome))
+            self.outcomes -= 1
 
-    def _put(self, record: Record, tally: Tally) -> None:
-        assert self._page is not None
-        self._page.tallies[record.tenant, record.plan] = tally
+    def _compare(self, case: _Case, tenant: str, words: Mapping[str, float]) -> bool:
+        """Hold each source against the surest check that has rated the same answer; whether there was anything new to hold against it."""
+        check = next((one for one in CHECKS if one in words), "")
+        new = False
+        for source, said in words.items():
+            before = case.compared.get(source)
+            if not check or USUAL[source] >= USUAL[check] or (before and (before.right, before.said) == (words[check], said)):
+                continue
+            counts = self._compared.get((tenant, source), np.zeros((2, 2)))
+            if before:
+                counts = counts - _faded(self._age - before.age) * comparison(before.right, before.said)
+            self._compared[tenant, source] = counts + comparison(words[check], said)
+            case.compared[source] = _Compared(words[check], said, self._age)
+            new = True
+        if new:
+            self._ears.pop(tenant, None)
+        return new
+
+    def _hears(self, tenant: str) -> Mapping[str, Ear]:
+        if tenant not in self._ears:
+            self._ears[tenant] = {source: ear(source, self._compared.get((tenant, source), np.zeros((2, 2)))) for source in USUAL}
+        return self._ears[tenant]
+
+    def _left(self, outcome: Outcome) -> float:
+        return _faded(self._age - outcome.age)
 
     def _pass_time(self, at: float) -> None:
         """In steps, so that it costs nothing; a row that is late makes nothing younger."""
@@ -146,9 +252,16 @@ class Learner:
             self._began = at
         age = int((at - self._began) // self._step)
         if age > self._age:
-            passed, self._age = age - self._age, age
-            if self._page:
-                self._page.tallies.update({key: tally.times(_faded(passed)) for key, tally in self._page.tallies.items()})
+            share, self._age = _faded(age - self._age), age
+            for page in self._pages.values():
+                for strand in page.strands.values():
+                    strand.fade(share)
+            self._compared = {key: counts * share for key, counts in self._compared.items()}
+            self._ears.clear()
+
+
+def _page_of(record: Record) -> tuple[str, int]:
+    return record.predictor, 2 + len(record.context)
 
 
 def _faded(steps: int) -> float:

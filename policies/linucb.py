@@ -7,8 +7,10 @@ the forecast as what is corrected.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from policies import policies
-from policies.bandit import Bandit, Menu
+from policies.bandit import Bandit
 from policies.choosing import explore
 from router.types import Choices, Evidence, Knobs, Plan, Prediction
 
@@ -27,7 +29,8 @@ class LinUcb(Bandit):
 
     def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
         """The plan of the highest upper bound, or the end."""
-        menu = Menu.of(self, prediction, evidence, plans, knobs)
-        bound = (menu.corrected.success + self.alpha * menu.corrected.spread).clip(max=1.0)
-        preferred = menu.best(knobs.value * bound - menu.corrected.cost)
-        return explore(menu.scores, preferred, knobs, policy=self.version, reason=f"the most it may well be worth, {self.alpha} deviations up")
+        seen, menu = self.menu(prediction, evidence, knobs)
+        bound = np.minimum(menu.success + self.alpha * seen.spread(), 1.0)
+        preferred = menu.best((menu.value * bound - menu.price).tolist())
+        reason = f"the most it may well be worth, {self.alpha} deviations up"
+        return explore(menu.scores(menu.worth()), preferred, knobs, policy=self.version, reason=reason)

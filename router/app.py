@@ -18,6 +18,7 @@ from policies import policies
 from policies.bandit import Bandit
 from policies.batch import allocate
 from policies.learner import Learner
+from policies.neural_linear import NeuralLinear
 from policies.pacer import ObjectivePacer
 from policies.posterior import Posterior
 from predictors import predictors
@@ -144,9 +145,12 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
 
     def publish(posteriors: Mapping[str, Posterior]) -> None:
         pipeline.learned = {(name, tenant): policy.after(one) for name, policy in bandits.items() for tenant, one in posteriors.items()}
-        log.info("learned", tenants=len(posteriors), outcomes=learner.outcomes, quarantined=dict(learner.quarantined))
+        changes = {"/".join(key): count for key, count in learner.changes.items()}
+        seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": learner.disbelieved}
+        log.info("learned", tenants=len(posteriors), changes=changes, **seen)
 
-    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most)
+    deep = any(isinstance(policy, NeuralLinear) for policy in bandits.values())
+    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most, deep=deep)
     async with AsyncExitStack() as stack:
         if bandits:
             await stack.enter_async_context(learning(store, learner, publish))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.dataset as ds
 
-from policies.learner import TRUST
+from policies.sources import USUAL
 from router import archive
 from router.record import by_stage, outcome
 from router.types import Action, Evidence, Features, Record
@@ -188,7 +188,7 @@ def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step
 def _worth(stages: Sequence[Record], rewards: Sequence[Record], planned: bool) -> float | None:
     """What the most trusted word says of the answer given; None where nobody has said."""
     told = {row.reward_source: right for row in rewards if (right := _right(stages, row, planned)) is not None}
-    return told[max(told, key=lambda source: TRUST.get(source, 0.0))] if told else None
+    return told[max(told, key=lambda source: USUAL.get(source, 0.0))] if told else None
 
 
 def _right(stages: Sequence[Record], reward: Record, planned: bool) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 from policies import policies
 from policies.bandit import Bandit
 from policies.learner import FLEET, Learner
+from policies.neural_linear import NeuralLinear
 from predictors import predictors
 from predictors.learned import Learned
 from predictors.training.log import parquet_files
@@ -128,7 +129,7 @@ def _policy(settings: Settings, choice: Choice, tenant: str, log: Log) -> tuple[
     if not isinstance(policy, Bandit):
         return policy, log
     older, newer = log.halves()
-    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most)
+    learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most, deep=isinstance(policy, NeuralLinear))
     for row in older.rows:
         learner.fold(row)
     known = learner.posteriors()

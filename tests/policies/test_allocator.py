@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.allocator import Allocator, looked_ahead
+from policies.allocator import Allocator
 from policies.controls import Table, mixture
+from policies.menu import looked_ahead
 from predictors.learned import Learned
 from router.types import Action, Evidence, Forecast, Knobs, Onward, Prediction
 from tests.predictors.world import PLANS, an_outcome, chance, episodes, features_of, fit, practice

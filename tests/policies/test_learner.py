@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.learner import FLEET, TRUST, Learner
+from policies.learner import FLEET, Learner
 from policies.posterior import correct
+from policies.sources import USUAL
 from router.types import Forecast, Prediction, Record
 
 DAY = 86_400.0
@@ -56,13 +57,13 @@ def success(learner: Learner, tenant: str = FLEET) -> list[float]:
     """What both plans are believed to be right."""
     forecasts = tuple(Forecast(plan=plan, success=0.5, low=0.4, high=0.6, tokens=1, cost=10.0, seconds=1) for plan in PLANS)
     prediction = Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=np.array([0.25, -0.5], np.float32))
-    found: list[float] = correct(learner.posteriors().get(tenant), prediction, PLANS).success.tolist()
+    found: list[float] = correct(learner.posteriors().get(tenant), prediction).success.tolist()
     return found
 
 
 def test_two_routers_make_the_same_of_one_log_bit_for_bit():
     one, other = folded(a_log()), folded(a_log())
-    assert one.posteriors()[FLEET].to_bytes() == other.posteriors()[FLEET].to_bytes()
+    assert one.posteriors()[FLEET].version == other.posteriors()[FLEET].version
     assert success(one)[0] > success(one)[1]
 
 
@@ -95,6 +96,31 @@ def test_what_a_rating_says_of_the_first_purchase(rows, said):
         assert believed > 0.5 if said else believed < 0.5
 
 
+def a_later_purchase(decision: str, plan: str = "b", stage: int = 1, **columns: Any) -> Record:
+    return replace(a_purchase(decision, plan, **columns), id=f"{decision}/{stage}", stage=stage)
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcomes", "said"),
+    [
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "8", stage=2), a_reward("d", 0.0)], 1, 0.0),  # of the first nothing is known
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "8", stage=2), a_reward("d", 1.0)], 2, 1.0),  # the first was wrong
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "7", stage=2), a_reward("d", 1.0)], 2, 1.0),  # the first was given after all
+        ([a_purchase("d"), a_later_purchase("d"), an_end("d", "7", stage=2), a_reward("d", 1.0, stage=0)], 1, None),  # of the first alone
+        ([a_purchase("d"), a_later_purchase("d"), a_reward("d", 1.0)], 0, None),  # it may go on
+        ([a_purchase("d"), a_later_purchase("d", "a"), a_later_purchase("d", stage=2), an_end("d", "8", stage=3), a_reward("d", 0.0)], 1, 0.0),
+        ([a_purchase("d"), a_later_purchase("d", "a"), an_end("d", "8", stage=3), a_reward("d", 0.0), a_later_purchase("d", stage=2)], 1, 0.0),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_rating_of_the_answer_given_says_of_the_last_purchase(rows, outcomes, said, order):
+    learner = folded([*rows[::order], *rows])
+    assert learner.outcomes == outcomes
+    if said is not None:
+        believed = success(learner)[1]
+        assert believed > 0.5 if said else believed < 0.5
+
+
 def test_the_most_trusted_word_stands():
     """A judge says right, then the unit test says wrong: as if the judge had said nothing. The other way round too."""
     wrong = folded([a_purchase("d"), an_end("d"), a_reward("d", 0.0)])
@@ -105,7 +131,7 @@ def test_the_most_trusted_word_stands():
 
 
 def test_a_less_trusted_word_counts_less():
-    believed = [success(folded([a_purchase("d"), an_end("d"), a_reward("d", 1.0, source)]))[0] for source in TRUST]
+    believed = [success(folded([a_purchase("d"), an_end("d"), a_reward("d", 1.0, source)]))[0] for source in USUAL]
     assert believed == sorted(believed, reverse=True)
     assert believed[0] > believed[-1] > 0.5
 
@@ -127,7 +153,7 @@ def test_a_less_trusted_word_counts_less():
 def test_poison_is_counted_and_nothing_is_learned_from_it(poison, reason):
     clean, poisoned = folded(a_log()), folded([poison, *a_log(), poison])
     assert poisoned.quarantined[reason] == 2
-    assert poisoned.posteriors()[FLEET].to_bytes() == clean.posteriors()[FLEET].to_bytes()
+    assert poisoned.posteriors()[FLEET].version == clean.posteriors()[FLEET].version
 
 
 def test_outcomes_fade():
@@ -154,11 +180,31 @@ def test_tenants_have_their_own_experience_and_begin_with_that_of_the_fleet():
     assert "new" not in learner.posteriors()
 
 
-def test_another_predictor_begins_a_new_page():
-    rows = [*a_log(), *(replace(row, predictor="w", decision_id=f"w{row.decision_id}") for row in a_log(4))]
-    learner = folded(rows)
-    assert learner.posteriors()[FLEET].predictor == "w"
-    assert learner.outcomes == 4
+def predicted_by(rows: list[Record], version: str) -> list[Record]:
+    return [replace(row, predictor=version, decision_id=f"{version}{row.decision_id}", id=f"{version}{row.id}") for row in rows]
+
+
+def test_predictors_that_serve_in_turns_keep_what_was_learned_of_each():
+    good, bad = (predicted_by(a_log(200, rate=rate), version) for version, rate in (("v", 0.95), ("w", 0.1)))
+    mixed = [row for pair in zip(good, bad, strict=True) for row in pair]
+    posterior = folded(mixed).posteriors()[FLEET]
+    assert posterior.predictor == "w"
+    alone = {version: folded(rows).posteriors()[FLEET] for version, rows in (("v", good), ("w", bad))}
+    for version, wanted in alone.items():
+        assert posterior.of(version).mean.tolist() == wanted.mean.tolist()
+
+
+def test_the_page_that_has_not_served_for_longest_is_dropped():
+    posterior = folded([row for version in "vwxyw" for row in predicted_by(a_log(4), version)]).posteriors()[FLEET]
+    assert [posterior.of(version) is not None for version in "vwxy"] == [False, True, True, True]
+
+
+def test_a_tenant_that_a_new_predictor_has_not_served_yet_begins_with_the_fleet():
+    mine, theirs = (a_log(80, tenant=tenant, rate=rate) for tenant, rate in (("t", 0.9), ("u", 0.2)))
+    learned = folded([*predicted_by(mine, "v"), *predicted_by(theirs, "v"), *predicted_by(theirs, "w")], most=10.0).posteriors()
+    assert learned["t"].predictor == "w"
+    assert learned["t"].mean.tolist() == learned[FLEET].mean.tolist()
+    assert learned["t"].of("v").mean.tolist() != learned[FLEET].of("v").mean.tolist()
 
 
 def test_it_remembers_so_many_decisions_and_no_more():
