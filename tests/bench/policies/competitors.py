@@ -12,7 +12,7 @@ from router.ports import Policy
 from router.types import Evidence, Knobs, Prediction, Record
 from tests.bench.policies.problems import Places, Problem
 
-_EARLY = 500  # outcomes until which posteriors come more often
+_EARLY = 250  # outcomes until which posteriors come more often
 _PUBLISHED = (25, 100)  # outcomes between two posteriors, then and later; the service makes one a second
 _EPSILON, _DOUBT = 0.05, 5.0
 _NOTHING = Evidence()

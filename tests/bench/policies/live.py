@@ -156,20 +156,22 @@ class Client:
 def stream(policy: str, questions: int, pace: float, seed: int = 0) -> dict[str, Any]:
     """Everything that one policy's stream showed, by block and by event."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    return asyncio.run(_stream(World.bundled(), policy, questions // 4, pace, seed))
+    world = World.bundled()
+    with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder:
+        return asyncio.run(streamed(world, world.settings(policy, Path(folder)), questions // 4, pace, seed))
 
 
-async def _stream(world: World, policy: str, each: int, pace: float, seed: int) -> dict[str, Any]:
+async def streamed(world: World, settings: Settings, each: int, pace: float, seed: int) -> dict[str, Any]:
+    """The same, with so many questions in each of the four phases."""
     rng = np.random.default_rng(seed)
     old = [plan for plan in world.right if plan != NEW]
     first, second = world.mixes()
-    with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder:
-        async with service(world.settings(policy, Path(folder))) as running, grpc.aio.insecure_channel(running.address) as channel:
-            client, asked = Client(RouterServiceStub(channel), world, seed), []
-            for name, (pool, plans) in {"start": (first, old), "new plan": (first, [*old, NEW]), "mix turned over": (second, [*old, NEW])}.items():
-                asked.append((name, await client.phase(rng.choice(pool, each), plans, pace)))
-            client.broken = Counter(one.plan for one in asked[-1][1][-_EVENTUAL:]).most_common(1)[0][0]
-            asked.append(("plan broke", await client.phase(rng.choice(second, each), [*old, NEW], pace)))
+    async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
+        client, asked = Client(RouterServiceStub(channel), world, seed), []
+        for name, (pool, plans) in {"start": (first, old), "new plan": (first, [*old, NEW]), "mix turned over": (second, [*old, NEW])}.items():
+            asked.append((name, await client.phase(rng.choice(pool, each), plans, pace)))
+        client.broken = Counter(one.plan for one in asked[-1][1][-_EVENTUAL:]).most_common(1)[0][0]
+        asked.append(("plan broke", await client.phase(rng.choice(second, each), [*old, NEW], pace)))
     return {
         "broken": client.broken,
         "worth": world.worth,

@@ -16,12 +16,30 @@ def show(found: Mapping[str, Any], out: Console) -> None:
     """Whatever was measured."""
     for name, one in found.get("replay", {}).items():
         _replay(name, one, out)
+    if found.get("replay"):
+        out.print(_overview(found["replay"]))
     if missing := sorted(LIBRARIES.keys() - found["peers"]):
         out.print(f"Peers not installed, and so left out: {', '.join(missing)} (`pip install {' '.join(missing)}` brings them)")
     for name, one in found.get("live", {}).items():
         _live(name, one, out)
     if "speed" in found:
         _speed(found["speed"], out)
+
+
+def _overview(found: Mapping[str, Any]) -> Table:
+    """Late regret on every table, best on average first."""
+    late = {
+        name: {table: one["rows"][name]["regret"][one["last"]][0] for table, one in found.items() if name in one["rows"]} for name in _names(found)
+    }
+    table = Table("", *found, "mean", title="Regret per question in the last window, over all tables")
+    for name, by_table in sorted(late.items(), key=lambda pair: sum(pair[1].values()) / len(pair[1])):
+        cells = (f"{by_table[one]:.4f}" if one in by_table else "" for one in found)
+        table.add_row(name, *cells, f"{sum(by_table.values()) / len(by_table):.4f}" if len(by_table) == len(found) else "")
+    return table
+
+
+def _names(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name for one in found.values() for name in one["rows"]))
 
 
 def _replay(name: str, one: Mapping[str, Any], out: Console) -> None:

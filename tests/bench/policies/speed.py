@@ -16,17 +16,16 @@ from tests.bench.policies.peers import installed
 
 GROWTH = {"plans": (5, 10, 20, 40), "width": (8, 16, 32, 64), "tenants": (1, 10, 100)}
 _USUAL = {"plans": 10, "width": 16, "tenants": 1}
-_OUTCOMES, _TIMES = 1_000, 400
 
 
-def speed(outcomes: int = _OUTCOMES) -> dict[str, Any]:
-    """Medians at the usual size, and along each way to grow."""
-    found: dict[str, Any] = {"usual": _USUAL, "microseconds": _measured(outcomes, **_USUAL)}
-    grown = {way: {str(size): _measured(outcomes, **{**_USUAL, way: size}) for size in sizes} for way, sizes in GROWTH.items()}
+def speed(outcomes: int = 1_000, times: int = 400) -> dict[str, Any]:
+    """Medians after so many outcomes at the usual size, and along each way to grow; every decision is timed so many times."""
+    found: dict[str, Any] = {"usual": _USUAL, "microseconds": _measured(outcomes, times, **_USUAL)}
+    grown = {way: {str(size): _measured(outcomes, times, **{**_USUAL, way: size}) for size in sizes} for way, sizes in GROWTH.items()}
     return found | {"growth": grown}
 
 
-def timed(one: Callable[[int], object], times: int = _TIMES) -> float:
+def timed(one: Callable[[int], object], times: int) -> float:
     """Median microseconds of a call with 0, 1, 2, ..."""
     taken = []
     for place in range(times):
@@ -36,11 +35,11 @@ def timed(one: Callable[[int], object], times: int = _TIMES) -> float:
     return statistics.median(taken) * 1e6
 
 
-def _measured(outcomes: int, plans: int, width: int, tenants: int) -> dict[str, float]:
+def _measured(outcomes: int, times: int, plans: int, width: int, tenants: int) -> dict[str, float]:
     rng, names = np.random.default_rng(0), tuple(f"plan{place}" for place in range(plans))
-    predictions = [_prediction(rng, names, width) for _ in range(_TIMES)]
+    predictions = [_prediction(rng, names, width) for _ in range(times)]
     learner, catalogue = Learner(), [Plan(id=name, pool="p", strategy="direct") for name in names]
-    rows = [_rows(number, predictions[number % _TIMES], names[number % plans], f"t{number % tenants}", rng) for number in range(outcomes)]
+    rows = [_rows(number, predictions[number % times], names[number % plans], f"t{number % tenants}", rng) for number in range(outcomes)]
     found = {"learn, per outcome": timed(lambda place: [learner.fold(row) for row in rows[place]], outcomes)}
     posteriors = learner.posteriors()
     found["posteriors of all tenants"] = timed(lambda _: learner.posteriors(), 3)
@@ -48,7 +47,7 @@ def _measured(outcomes: int, plans: int, width: int, tenants: int) -> dict[str, 
         policy: Any = policies.build(name)
         policy = policy.after(posteriors[FLEET]) if hasattr(policy, "after") else policy
         found[f"decide, {name}"] = timed(
-            lambda place, policy=policy: policy.weigh(predictions[place], Evidence(), catalogue, Knobs(value=10_000.0, max_stages=1)).draw(rng)
+            lambda place, policy=policy: policy.weigh(predictions[place], Evidence(), catalogue, Knobs(value=10_000.0, max_stages=1)).draw(rng), times
         )
     return found | (_paretobandit(predictions, names, width) if "paretobandit" in installed() else {})
 
@@ -82,4 +81,7 @@ def _paretobandit(predictions: list[Prediction], names: tuple[str, ...], width: 
     rows = [np.append(one.context, 1.0) for one in predictions]
     logs: list[Any] = []
     route = timed(lambda place: logs.append(router.route(rows[place])[1]), len(rows))
-    return {"paretobandit, route": route, "paretobandit, feedback": timed(lambda place: router.process_feedback(logs[place].request_id, reward=0.5))}
+    return {
+        "paretobandit, route": route,
+        "paretobandit, feedback": timed(lambda place: router.process_feedback(logs[place].request_id, reward=0.5), len(rows)),
+    }
