@@ -31,15 +31,23 @@ NEW = "large-solve"
 BLOCK = 250
 _LATE, _REPEATED = 0.3, 0.1  # mean seconds after which an outcome is reported; share that is reported twice
 _WORTH = 3.0  # times the dearest plan's mean cost
-_OVER = {"new plan": 100, "mix turned over": 100, "plan broke": 50}  # questions over which a share, or a gap, is looked at
 _EVENTUAL = 500  # questions at the end of a phase that show where it settles
-_NEAR = 0.02  # right answers by which the gap may still be above where it settles
-_SHARE, _ADOPTED, _USEFUL = 0.05, 0.8, 0.1  # of a broken plan; of its eventual share; of a new plan that is of use
-AIMS = {"new plan": 300, "mix turned over": 500, "plan broke": 200}  # questions
-WHAT = {
-    "new plan": "80 % of its eventual share",
-    "mix turned over": "within 0.02 of where the gap to the best plan for each kind of question settles",
-    "plan broke": "its share under 5 %",
+_SHARE, _ADOPTED, _USEFUL, _NEAR = 0.05, 0.8, 0.1, 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happens at the start of a phase: when it counts as dealt with, over how many questions that is looked at, and after how many at most."""
+
+    what: str
+    over: int
+    aim: int
+
+
+EVENTS = {
+    "new plan": Event(what="80 % of the share at which it settles", over=100, aim=300),
+    "mix turned over": Event(what="gap to the best plan for each kind of question within 0.02 of where it settles", over=100, aim=500),
+    "plan broke": Event(what="its share under 5 %", over=50, aim=200),
 }
 
 
@@ -78,11 +86,11 @@ class World:
         """Micro-dollars of a right answer."""
         return _WORTH * max(float(cost.mean()) for cost in self.cost.values())
 
-    def expected(self, broken: str = "") -> dict[str, Array]:
+    def expected(self) -> dict[str, Array]:
         """The mean reward of each plan on questions of each question's kind, (questions,), in right answers."""
         found = {}
         for plan, right in self.right.items():
-            reward = (0.0 if plan == broken else right.mean(axis=1)) - self.cost[plan].mean(axis=1) / self.worth
+            reward = right.mean(axis=1) - self.cost[plan].mean(axis=1) / self.worth
             found[plan] = (np.bincount(self.kind, reward) / np.bincount(self.kind))[self.kind]
         return found
 
@@ -177,7 +185,7 @@ async def streamed(world: World, settings: Settings, each: int, pace: float, see
         "worth": world.worth,
         "block": BLOCK,
         "blocks": [block for name, phase in asked for block in _blocks(world, name, phase, client.broken if name == "plan broke" else "")],
-        "events": [_event(world, name, phase, client.broken) for name, phase in asked if name in AIMS],
+        "events": [_event(world, name, phase, client.broken) for name, phase in asked if name in EVENTS],
     }
 
 
@@ -214,7 +222,8 @@ def _blocks(world: World, name: str, phase: Sequence[Asked], broken: str) -> lis
 
 def _event(world: World, name: str, phase: Sequence[Asked], broken: str) -> dict[str, Any]:
     """After how many questions the stream had come to terms with it; None if it never did."""
-    over = min(_OVER[name], len(phase) // 4)
+    event = EVENTS[name]
+    over = min(event.over, len(phase) // 4)
     if name == "mix turned over":
         expected = world.expected()
         best = np.max(list(expected.values()), axis=0)
@@ -223,15 +232,11 @@ def _event(world: World, name: str, phase: Sequence[Asked], broken: str) -> dict
         told = np.array([one.plan == (NEW if name == "new plan" else broken) for one in phase], float)
     rolling = np.convolve(told, np.ones(over) / over, mode="valid")  # place p: questions p to p + over
     settled = float(told[-min(_EVENTUAL, len(told) // 2) :].mean())
-    there = {"new plan": rolling >= _ADOPTED * settled, "mix turned over": rolling <= settled + _NEAR, "plan broke": rolling <= _SHARE}[name]
-    if name == "new plan" and settled < _USEFUL:
-        there[:] = False
+    there = {
+        "new plan": (rolling >= _ADOPTED * settled) & (settled >= _USEFUL),
+        "mix turned over": rolling <= settled + _NEAR,
+        "plan broke": rolling <= _SHARE,
+    }[name]
     after = int(there.argmax()) + over if there.any() else None
-    return {
-        "event": name,
-        "what": WHAT[name],
-        "settled": settled,
-        "after": after,
-        "aim": AIMS[name],
-        "met": after is not None and after <= AIMS[name],
-    }
+    met = after is not None and after <= event.aim
+    return {"event": name, "what": event.what, "settled": settled, "after": after, "aim": event.aim, "met": met}

@@ -83,7 +83,10 @@ def _live(name: str, one: Mapping[str, Any], out: Console) -> None:
     out.print(table)
     for event in one["events"]:
         after = f"after {event['after']} questions" if event["after"] is not None else "never"
-        out.print(f"{event['event']} ({event['what']}): {after}, at most {event['aim']} wanted: {_met(event['met'])}.", highlight=False)
+        out.print(
+            f"{event['event']} ({event['what']}): {after}, at most {event['aim']} wanted: {_met(event['met'])}; settles at {event['settled']:.3f}.",
+            highlight=False,
+        )
     out.print()
 
 
