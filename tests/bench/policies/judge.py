@@ -40,17 +40,17 @@ def judged(problem: Problem, played: Mapping[str, Array], peers: Collection[str]
     last = list(parts)[-1]
     earned = {name: seen[:, :, 0] for name, seen in played.items()}
     late = {name: (earned[REFERENCE] - seen)[:, parts[last]].mean(axis=1) for name, seen in earned.items()}
-    cold = [name for name in peers if name in late and not name.endswith("warm")]
-    rival = min(cold, key=lambda name: late[name].mean(), default="")
+    rivals = {warm: min((one for one in peers if is_warm(one) is warm), key=lambda one: late[one].mean(), default="") for warm in (False, True)}
     rows = {}
     for name, seen in played.items():
-        regret = earned[REFERENCE] - earned[name]
+        regret, rival = earned[REFERENCE] - earned[name], rivals[is_warm(name)]
         rows[name] = {
             "regret": {window: interval(regret[:, part].mean(axis=1)) for window, part in parts.items()} | {"all": interval(regret.mean(axis=1))},
             "reward": interval(earned[name].mean(axis=1)),
             "quality": float(seen[:, :, 1].mean()),
             "cost": float(seen[:, :, 2].mean()),
             "ahead of the best constant": interval(late[CONSTANT] - late[name]),
+            "best peer": rival,
             "ahead of the best peer": interval(late[rival] - late[name]) if rival else None,
             "curve": regret.mean(axis=0).tolist(),
         }
@@ -61,18 +61,24 @@ def judged(problem: Problem, played: Mapping[str, Array], peers: Collection[str]
         "reference": problem.reference,
         "seeds": len(late[CONSTANT]),
         "last": last,
-        "best peer": rival,
+        "again": rounds > len(problem.context),
         "rows": rows,
-        "aims": [_aim(name, rows, rival, last) for name in ours if name in rows],
+        "aims": [_aim(name, rows, last) for name in ours if name in rows],
     }
 
 
-def _aim(name: str, rows: Mapping[str, Any], rival: str, last: str) -> dict[str, Any]:
-    mine = rows[name]["regret"][last][0]
+def is_warm(name: str) -> bool:
+    """Whether a competitor of this name begins with what other questions' outcomes say; such ones are compared with one another."""
+    return name.endswith(", warm")
+
+
+def _aim(name: str, rows: Mapping[str, Any], last: str) -> dict[str, Any]:
+    mine, rival = rows[name]["regret"][last][0], rows[name]["best peer"]
     theirs = rows[rival]["regret"][last][0] if rival else None
     return {
         "policy": name,
         "regret": mine,
+        "best peer": rival,
         "of the best peer": theirs,
         "half": theirs is not None and mine <= _AIM * theirs,
         "below the best constant": rows[name]["ahead of the best constant"][1] > 0,

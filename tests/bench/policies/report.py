@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.bench.policies.judge import CONSTANT, ORACLE, REFERENCE
 from tests.bench.policies.peers import LIBRARIES, TUNED_ON
+from tests.bench.policies.speed import AIMS
 
 
 def show(found: Mapping[str, Any], out: Console) -> None:
@@ -46,7 +47,7 @@ def _replay(name: str, one: Mapping[str, Any], out: Console) -> None:
     rows, last = one["rows"], one["last"]
     cumulative = list(next(iter(rows.values()))["regret"])
     table = Table(
-        "", *cumulative, "reward", "quality", "cost", f"ahead of the best constant, {last}", f"ahead of {one['best peer'] or 'the best peer'}",
+        "", *cumulative, "reward", "quality", "cost", f"ahead of the best constant, {last}", f"ahead of the best peer, {last}",
         title=f"{name}: {one['questions']:,} questions, {len(one['plans'])} plans, {one['seeds']} seeds; regret per question against"
         f" {one['reference']}, which knows every outcome; a right answer is worth {one['worth']:,.0f}",
     )  # fmt: skip
@@ -57,16 +58,19 @@ def _replay(name: str, one: Mapping[str, Any], out: Console) -> None:
         table.add_row(competitor, *figures, f"{row['reward'][0]:.3f}", f"{row['quality']:.3f}", f"{row['cost']:,.0f}", *ahead, style=style)
     out.print(table)
     for aim in one["aims"]:
-        against = f"{aim['of the best peer']:.4f}, {one['best peer']}" if one["best peer"] else "no peer is installed"
+        against = f"{aim['of the best peer']:.4f}, {aim['best peer']}" if aim["best peer"] else "no peer is installed"
         out.print(
             f"{aim['policy']}, rounds {last}: regret {aim['regret']:.4f}; at most half of the best peer's ({against}): {_met(aim['half'])};"
             f" significantly below the best constant: {_met(aim['below the best constant'])}.",
             highlight=False,
         )
-    tuned = " The peers were tuned on this table." if name in TUNED_ON else ""
+    if name in TUNED_ON:
+        out.print("The peers were tuned on this table.")
+    if one["again"]:
+        out.print(f"There are {one['questions']} questions: after these they come again.", highlight=False)
     if one["reference"] == "constant":
-        tuned += " No model of the context beat the best constant here, so there is nothing to win from it: the reference is that constant."
-    out.print(f"{tuned}\n" if tuned else "", markup=False, highlight=False)
+        out.print("No model of the context beat the best constant here: there is nothing to win from it, and the reference is that constant.")
+    out.print()
 
 
 def _live(name: str, one: Mapping[str, Any], out: Console) -> None:
@@ -97,6 +101,10 @@ def _speed(one: Mapping[str, Any], out: Console) -> None:
     for name, value in one["microseconds"].items():
         table.add_row(name, f"{value:,.0f}", *(f"{one['growth'][way][size][name]:,.0f}" for way, size in columns))
     out.print(table)
+    for name, value in one["microseconds"].items():
+        most = next((most for kind, most in AIMS.items() if name.startswith(kind)), None)
+        if most:
+            out.print(f"{name}: {value:.0f} microseconds, under {most} wanted: {_met(value < most)}.", highlight=False)
 
 
 def _met(yes: bool) -> str:

@@ -15,6 +15,7 @@ from tests.bench.policies.competitors import learning
 from tests.bench.policies.peers import installed
 
 GROWTH = {"plans": (5, 10, 20, 40), "width": (8, 16, 32, 64), "tenants": (1, 10, 100)}
+AIMS = {"decide": 20, "learn": 50}  # microseconds
 _USUAL = {"plans": 10, "width": 16, "tenants": 1}
 
 
