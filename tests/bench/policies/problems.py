@@ -37,9 +37,10 @@ _FAR = 3.0  # standard deviations
 class Problem:
     """n questions and k plans, and m more questions whose outcomes may be known beforehand.
 
-    `context` (n, c) is what all competitors see, `category` (n,) numbers; `quality` (n, k) in [0, 1]; `cost` (n, k), `worth` of a right answer, in
-    micro-dollars. `known` (m, c) are the contexts of the others, `known_quality` (m, k) their outcomes; `fitted` (n, k) is the P(right) that a
-    predictor learned from them forecasts. `choices` are those, each (n,), of whoever has seen every outcome.
+    `context` (n, c) is what all competitors see, `category` (n,) numbers; `quality` (n, k) in [0, 1]; `cost` (n, k), its mean `price` (k,), which
+    everybody is told, and `worth`, of a right answer, in micro-dollars. `known` (m, c) are the contexts of the others, `known_quality` (m, k) their
+    outcomes; `fitted` (n, k) is the P(right) that a predictor learned from them forecasts. `choices` are those, each (n,), of whoever has seen every
+    outcome.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Problem:
     category: Places
     quality: Array
     cost: Array
+    price: Array
     worth: float
     known: NDArray[np.float32]
     known_quality: Array
@@ -59,11 +61,6 @@ class Problem:
     def reward(self) -> Array:
         """In units of a right answer, (n, k)."""
         return self.quality - self.cost / self.worth
-
-    @property
-    def price(self) -> Array:
-        """What each plan costs on average (k,), which its price list tells everybody."""
-        return self.cost.mean(axis=0)
 
     @property
     def catalogue(self) -> tuple[Plan, ...]:
@@ -110,6 +107,7 @@ def problem(name: str, board: Board, worth: float, rounds: int) -> Problem:
         category=np.unique(board.category, return_inverse=True)[1][~held],
         quality=board.quality[~held],
         cost=cost[~held],
+        price=cost[~held].mean(axis=0),
         worth=worth * _DEAREST,
         known=context[held],
         known_quality=board.quality[held],
