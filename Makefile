@@ -10,7 +10,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain bench-routing bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ bench-retrain: $(READY) ## Seconds and memory of retraining from logs of 10,000,
 
 bench-routing: $(READY) ## Routing on real outcomes of real models beside every control; DATA=folder of tables, ARGS="--test folder" judges on another
 	@$(BIN)/rheostat benchmark $(if $(wildcard $(DATA)),--data $(DATA)) --to benchmark-report $(ARGS)
+
+bench-policies: $(READY) ## Policies that learn while they serve, beside other libraries' bandits and every control: on tables of DATA, live, and their speed
+	@$(BIN)/python -m tests.bench.policies $(if $(wildcard $(DATA)),--data $(DATA)) $(ARGS)
 
 bench-table: $(READY) ## Have the bundled reasoners answer the questions of their own set of the benchmark (minutes)
 	@$(BIN)/python -m router.benchmark.reasoners $(ARGS)

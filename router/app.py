@@ -153,7 +153,7 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
     learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most, deep=deep)
     async with AsyncExitStack() as stack:
         if bandits:
-            await stack.enter_async_context(learning(store, learner, publish))
+            await stack.enter_async_context(learning(store, learner, publish, settings.learning.seconds))
         yield
 
 

@@ -16,7 +16,6 @@ P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
 log = structlog.get_logger("rheostat.learning")
 _BATCH = 200
-_SECONDS = 1.0
 
 
 class Learner(Protocol[P_co]):
@@ -30,7 +29,7 @@ class Learner(Protocol[P_co]):
 
 
 @asynccontextmanager
-async def learning(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float = _SECONDS) -> AsyncIterator[None]:
+async def learning(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float) -> AsyncIterator[None]:
     """While this is open, `publish` gets new posteriors within about `seconds` of what they are learned from."""
     task = asyncio.create_task(_follow(store, learner, publish, seconds), name="learning")
     try:

@@ -248,6 +248,8 @@ class LearningSettings(Section):
     """Days after which an outcome counts half."""
     most: float = Field(500.0, gt=0)
     """Outcomes of a plan that one tenant's word is worth to the others, and all others' together to one."""
+    seconds: float = Field(1.0, gt=0)
+    """Between two looks at what has come in."""
 
 
 class PromotionSettings(Section):
