@@ -21,7 +21,9 @@ from policies.tally import Array, Tally, log_odds
 from router.types import Prediction
 
 SAMPLES = 128
+NEW = ""  # stands for every plan of which nothing is known yet
 _SCALES = (0.0025, 0.01, 0.04, 0.16)  # variances of a coefficient, in units of probability squared
+_SURPRISE = 0.04  # the least variance of a plan's own intercept: however well others are forecast, one may be forecast badly
 _NOISE = (0.02, 0.25)  # the least and the most variance of an outcome
 _CONTEXT = 0.25  # of a coefficient of the context, relative to that of the intercept, over the number of its columns
 _PRICES = 5.0  # purchases that the forecasts of cost count as
@@ -32,7 +34,7 @@ Numbers = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Posterior:
-    """One tenant's: for each of k `plans` the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
+    """One tenant's: for each of k `plans`, NEW among them, the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
 
     `price` (k,) is what the plan costs for each micro-dollar forecast, `count` (k,) outcomes behind it. It corrects forecasts of the version
     `predictor` and no others; `earlier` ones those of other versions that serve or have served. With a `network` its features stand beside the
@@ -75,11 +77,9 @@ class Ordered:
     """A posterior's arrays for the n plans of one catalogue, split as decisions want them: queries differ in the context, plans in the log-odds.
 
     `mean` (n, d) and `samples` (n, m, d), less the mean, are split into what goes with 1, with the log-odds, and with the context; `square` (n, d d)
-    are covariances. `new` (n,) says of which plans nothing is known: what stands for them here is 0.
+    are covariances and `cross` (n, d) what of them goes with the log-odds.
     """
 
-    new: NDArray[np.bool_]
-    any_new: bool
     price: Array
     mean: tuple[Floats, Floats, Floats]
     samples: tuple[Floats, Floats, Floats]
@@ -90,18 +90,12 @@ class Ordered:
     def of(cls, posterior: Posterior, plans: tuple[str, ...]) -> Self:
         """For these plans."""
         place = {plan: place for place, plan in enumerate(posterior.plans)}
-        take = np.array([place.get(plan, -1) for plan in plans])
-        new = take < 0
-        mean, covariance, samples = (
-            np.where(new.reshape(-1, *(1,) * (array.ndim - 1)), np.float32(0), array[take])
-            for array in (posterior.mean, posterior.covariance, posterior.samples - posterior.mean[:, None])
-        )
+        take = np.array([place.get(plan, place[NEW]) for plan in plans])
+        mean, covariance = posterior.mean[take], posterior.covariance[take]
         return cls(
-            new=new,
-            any_new=bool(new.any()),
-            price=np.where(new, 1.0, posterior.price[take]),
+            price=posterior.price[take].astype(float),
             mean=_split(mean),
-            samples=_split(samples),
+            samples=_split(posterior.samples[take] - mean[:, None]),
             square=covariance.reshape(len(plans), -1),
             cross=np.ascontiguousarray(covariance[:, 1]),
         )
@@ -123,7 +117,7 @@ class Ordered:
     def draws(self, odds: Array, context: Numbers) -> Floats:
         """Draws of it, less its mean, (n, m)."""
         level, slope, rest = self.samples
-        drawn: Floats = rest.reshape(-1, len(context)).dot(context).reshape(level.shape)
+        drawn: Floats = rest.reshape(level.size, len(context)).dot(context).reshape(level.shape)
         drawn += level
         drawn += slope * odds.astype(np.float32)[:, None]
         return drawn
@@ -145,12 +139,15 @@ def _digest(*parts: str | bytes) -> str:
 
 def fit(predictor: str, tallies: Mapping[str, Tally], network: Network | None = None) -> Posterior:
     """The posterior after these outcomes, by plan; the same, bit for bit, for the same tallies."""
-    plans, (width,) = tuple(sorted(tallies)), {len(tally.moment) for tally in tallies.values()}
+    (width,) = {len(tally.moment) for tally in tallies.values()}
+    tallies = {**tallies, NEW: Tally.empty(width)}
+    plans = tuple(sorted(tallies))
     seen = [tallies[plan] for plan in plans]
     count = np.array([tally.weight for tally in seen])
     noise = min(_NOISE[1], max(_NOISE[0], sum(tally.square for tally in seen) / count.sum())) if count.any() else _NOISE[1]
     sizes: Array = np.array([1.0, 1.0, *[_CONTEXT / max(1, width - 2)] * (width - 2)])
     shared, own = np.array(list(product(_SCALES, _SCALES))).T[:, :, None] * sizes
+    own[:, 0] = np.maximum(own[:, 0], _SURPRISE)
     solved = _Solved.of(seen, noise, shared, own)
     mean, covariance = solved.moments()
     paid = np.array([(tally.cost, tally.expected) for tally in seen])
@@ -249,30 +246,21 @@ class Corrected(NamedTuple):
     ordered: Ordered | None
 
     def spread(self) -> Array:
-        """Standard deviation of P(right), (n,): for a plan without outcomes what its own interval says."""
+        """Standard deviation of P(right), (n,)."""
         if self.ordered is None:
             return _interval(self.prediction)
-        spread = self.ordered.spread(self.odds, self.context)
-        return np.where(self.ordered.new, _interval(self.prediction), spread) if self.ordered.any_new else spread
+        return self.ordered.spread(self.odds, self.context)
 
     def draws(self, width: float) -> Floats:
         """SAMPLES draws of P(right), (n, m), `width` times as far from their mean as they are."""
-        if self.ordered is None:
-            drawn = _unknown(self.prediction)
-        else:
-            drawn = self.ordered.draws(self.odds, self.context)
-            if self.ordered.any_new:
-                drawn = np.where(self.ordered.new[:, None], _unknown(self.prediction), drawn)
+        drawn = self.ordered.draws(self.odds, self.context) if self.ordered else _unknown(self.prediction)
         drawn *= width
         drawn += self.centre.astype(np.float32)[:, None]
         return np.minimum(np.maximum(drawn, self.prediction.in_hand, out=drawn), 1.0, out=drawn)
 
 
 def correct(posterior: Posterior | None, prediction: Prediction) -> Corrected:
-    """What the posterior makes of a prediction; without one, or with none of such forecasts, what was forecast.
-
-    A plan without outcomes is corrected by nothing and is as unsure as its own interval says.
-    """
+    """What the posterior makes of a prediction; without one, or with none of such forecasts, what was forecast, as unsure as the intervals say."""
     forecast = np.array([one.success for one in prediction.forecasts])
     cost = np.array([one.cost for one in prediction.forecasts])
     posterior = posterior.of(prediction.version) if posterior else None
@@ -290,7 +278,7 @@ def _interval(prediction: Prediction) -> Array:
 
 
 def _unknown(prediction: Prediction) -> Floats:
-    """Draws for plans without outcomes, less their mean, (n, m)."""
+    """Draws where nothing was learned, less their mean, (n, m)."""
     drawn: Floats = _interval(prediction).astype(np.float32)[:, None] * _normal(len(prediction.forecasts))
     return drawn
 

@@ -162,12 +162,22 @@ def test_forecasts_are_corrected_by_the_posterior_of_their_own_version():
     assert np.all(correct(both, predicted([0.0], version="w")).success < 0.2)
 
 
-def test_a_plan_without_outcomes_is_as_unsure_as_its_interval():
-    posterior = experience(lambda plan, _: 0.9)
-    prediction = replace(predicted([0.0]), forecasts=(forecast("new", 0.6), *predicted().forecasts[1:]))
+def test_a_plan_without_outcomes_is_believed_to_be_forecast_as_the_others_are():
+    """All others were right .2 more often than forecast; of a new one that is likely too, but far from sure."""
+    posterior = experience(lambda plan, _: 0.7)
+    prediction = replace(predicted([0.0]), forecasts=(forecast("new", 0.5), *predicted().forecasts[1:]))
     found = correct(posterior, prediction)
-    assert found.success[0] == pytest.approx(0.6)
-    assert found.spread()[0] == pytest.approx(0.2 / 3.29)
+    assert found.success[1:] == pytest.approx([0.7] * 2, abs=0.08)
+    assert 0.55 < found.success[0] < 0.7
+    assert found.spread()[0] > 0.2 > 4 * found.spread()[1]
+
+
+@pytest.mark.parametrize("name", ["thompson", "linucb"])
+def test_a_plan_that_is_forecast_badly_among_good_forecasts_is_found_out(name):
+    """Two plans are right as often as forecast, 600 times; a third one was right three times and forecast at .5."""
+    tallies = {plan: one_more(row((), 0.6), 0.0).times(300) for plan in ("a", "b")} | {"c": one_more(row((), 0.5), 0.5).times(3)}
+    policy = policies.build(name).after(fit("v", tallies))
+    assert policy.weigh(predicted(success=(0.6, 0.6, 0.5)), Evidence(), PLANS, Knobs(value=1_000.0)).chances["c"] > 0.5
 
 
 def test_served_numbers_are_those_of_the_model():
@@ -179,9 +189,7 @@ def test_served_numbers_are_those_of_the_model():
     found = correct(posterior, Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=context.astype(np.float32)))
     drawn = found.draws(0.5)
     for place, (name, one) in enumerate(zip(names, success, strict=True)):
-        if name == "new":
-            continue
-        at, x = posterior.plans.index(name), np.array(row(tuple(context), one))
+        at, x = posterior.plans.index("" if name == "new" else name), np.array(row(tuple(context), one))
         assert found.success[place] == pytest.approx(np.clip(one + posterior.mean[at] @ x, 0, 1), abs=1e-5)
         assert found.spread()[place] == pytest.approx(np.sqrt(x @ posterior.covariance[at] @ x), rel=1e-3)
         theta = posterior.mean[at] + 0.5 * (posterior.samples[at] - posterior.mean[at])

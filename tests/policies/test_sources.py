@@ -121,5 +121,5 @@ def test_one_tenant_that_floods_moves_others_by_no_more_than_the_bound(most):
     own, flood = a_log(400, tenant="u", rate=0.9), [row for row in a_log(6_000, seed=3, tenant="t", rate=0.0) if row.plan != "b"]
     alone, flooded = folded([*own, *a_log(2, tenant="w")]), folded([*own, *a_log(2, tenant="w"), *flood], most=most)
     moved = success(alone, "u")[0] - success(flooded, "u")[0]
-    count = alone.posteriors()["u"].count[0]
+    count = alone.posteriors()["u"].count[1]
     assert 0 < moved < most / (count + most) * (0.9 - 0.0) + 0.01
