@@ -131,6 +131,7 @@ def rewarded(reward: Reward, tenant: str) -> Record:
         stage=stage,
         reward=reward.value,
         reward_source=reward.source,
+        cost=reward.cost,
     )
 
 

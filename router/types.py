@@ -492,13 +492,14 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
-    """What a decision turned out to be worth. `at` is Unix seconds."""
+    """What a decision turned out to be worth. `at` is Unix seconds, `cost` micro-dollars where the caller carried the plan out and tells."""
 
     decision_id: str
     value: float
     source: Literal["verifier", "user", "judge", "unit_test"]
     at: float
     stage: int | None = None  # rate the answer of this stage's plan; None: the answer given
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

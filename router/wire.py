@@ -50,6 +50,7 @@ def reward_from_pb(request: router_service_pb2.ReportOutcomeRequest, at: float) 
         source=_SOURCES[request.source],
         at=at,
         stage=request.stage if request.HasField("stage") else None,
+        cost=request.cost_microdollars,
     )
 
 

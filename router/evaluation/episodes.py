@@ -166,10 +166,11 @@ def _odd(stages: Sequence[Record], planned: bool, version: str) -> str:
 def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step]:
     """A plan's own rating tells what its answer would have been worth, had it been given; others' tell only sometimes, which would mislead."""
     evidence, answers = Evidence(), [row.outcome_answer for row in stages]
+    told = max((row.cost for row in rewards), default=0)  # by a caller who carried the plan out
     rated = {answers[row.stage]: row.reward for row in rewards if 0 <= row.stage < len(stages) and row.reward is not None}
     for row in stages:
         action = row.plan or row.action
-        cost = row.cost if row.stop_reason or action == Action.STOP else row.costs[row.offered.index(action)]
+        cost = row.cost if row.stop_reason or action == Action.STOP else told or row.costs[row.offered.index(action)]
         features = Features(vector=np.array(row.features, np.float32), names=(), version=row.feature_version)
         yield Step(
             features=features,

@@ -195,9 +195,11 @@ def test_an_answer_withheld_needs_no_rating_and_does_not_count_for_more_than_one
     assert {one.id: (one.quality, one.weight) for one in episodes} == {"d": (1.0, 2.0), "w": (0.0, 1.0)}
 
 
-def test_a_plan_that_the_caller_carried_out_is_judged_by_its_forecast_of_cost(tmp_path):
+def test_a_plan_that_the_caller_carried_out_cost_what_he_says_or_else_its_forecast(tmp_path):
     (episode,) = log_of(by_hand(**{"0": {"stop_reason": "", "cost": 0}})[::2], tmp_path).episodes
     assert [step.cost for step in episode.steps] == [8.0]
+    (episode,) = log_of(by_hand(**{"0": {"stop_reason": "", "cost": 0}, "-1/user": {"cost": 11}})[::2], tmp_path).episodes
+    assert [step.cost for step in episode.steps] == [11.0]
 
 
 def test_the_latest_decisions_are_read_and_each_row_once(tmp_path):

@@ -100,18 +100,20 @@ class AnswerQueryResponse(_message.Message):
     def __init__(self, stage: _Optional[_Union[_answer_pb2.StageEvent, _Mapping]] = ..., final: _Optional[_Union[_answer_pb2.FinalAnswer, _Mapping]] = ...) -> None: ...
 
 class ReportOutcomeRequest(_message.Message):
-    __slots__ = ("decision_id", "tenant", "reward", "source", "stage")
+    __slots__ = ("decision_id", "tenant", "reward", "source", "stage", "cost_microdollars")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     tenant: str
     reward: float
     source: RewardSource
     stage: int
-    def __init__(self, decision_id: _Optional[str] = ..., tenant: _Optional[str] = ..., reward: _Optional[float] = ..., source: _Optional[_Union[RewardSource, str]] = ..., stage: _Optional[int] = ...) -> None: ...
+    cost_microdollars: int
+    def __init__(self, decision_id: _Optional[str] = ..., tenant: _Optional[str] = ..., reward: _Optional[float] = ..., source: _Optional[_Union[RewardSource, str]] = ..., stage: _Optional[int] = ..., cost_microdollars: _Optional[int] = ...) -> None: ...
 
 class ReportOutcomeResponse(_message.Message):
     __slots__ = ()
