@@ -69,6 +69,16 @@ def test_a_canary_that_shows_nothing_ends_and_a_promotion_that_holds_is_complete
     assert moved(full, 600, 0.9, 0.6, 0.5).stage == "rolled back"
 
 
+def test_a_long_good_time_does_not_hide_that_it_is_over():
+    """A candidate that was better for long, and then fails."""
+    rng, full = np.random.default_rng(0), CANARY.to("full", "", 2.5)
+    returns = [one for _ in range(900) for one in traffic(1, rng, **{"": 0.5, "control": 0.5, "candidate": 0.9})]
+    assert from_traffic(full, returns, TERMS, 3.0) == full
+    returns += [one for _ in range(500) for one in traffic(1, rng, **{"": 0.9, "control": 0.9, "candidate": 0.3})]
+    found = from_traffic(full, returns, TERMS, 3.0)
+    assert (found.stage, found.events[-1].why.startswith("lately")) == ("rolled back", True)
+
+
 def test_a_candidate_that_is_alike_is_seldom_promoted_however_often_one_looks():
     """After every ten requests, over a hundred canaries: the error of 5 % counts once."""
     wrong = 0
