@@ -9,10 +9,11 @@ no more (`change`). A source's words count as far as they agree with the checks 
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
+from policies.case import Case, Compared, Counted, Purchase
 from policies.network import Network
 from policies.page import RECENT, Outcome, Page, Strand
 from policies.posterior import Posterior, fit
@@ -25,43 +26,6 @@ _DAY = 86_400.0
 _STEPS = 64  # in which a half-life passes
 _DEEP = 1_024  # outcomes of a tenant and a plan that networks are fitted to
 _PAGES = 3  # versions of the predictor that may serve in turns
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Counted:
-    """An outcome and where it was counted."""
-
-    strand: Strand
-    number: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Compared:
-    """How right the answer is by a check, what a source said of it, and the age of the world when both had spoken."""
-
-    right: float
-    said: float
-    age: int
-
-
-@dataclass(slots=True)
-class _Purchase:
-    """The row of one, and what was counted of it."""
-
-    record: Record
-    counted: _Counted | None = None
-
-
-@dataclass(slots=True)
-class _Case:
-    """What the rows of one decision have told: its first and a later last purchase, the answer given, the ratings, and what was made of them."""
-
-    first: _Purchase | None = None
-    last: _Purchase | None = None
-    given: str | None = None
-    ratings: dict[str, tuple[int, float]] = field(default_factory=dict)
-    compared: dict[str, _Compared] = field(default_factory=dict)
 
 
 class Learner:
@@ -79,7 +43,7 @@ class Learner:
         self.changes: Counter[tuple[str, str]] = Counter()
         self.outcomes = 0
         self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
-        self._cases: OrderedDict[str, _Case] = OrderedDict()
+        self._cases: OrderedDict[str, Case] = OrderedDict()
         self._compared: dict[tuple[str, str], Array] = {}
         self._ears: dict[str, Mapping[str, Ear]] = {}
         self._step, self._most, self._remember = half_life * _DAY / _STEPS, most, remember
@@ -128,12 +92,12 @@ class Learner:
         ears = self._hears(tenant)
         return strand.retold(ears, network, self._left) if network else strand.tally(ears)
 
-    def _case(self, decision_id: str) -> _Case:
+    def _case(self, decision_id: str) -> Case:
         if decision_id not in self._cases and len(self._cases) >= self._remember:
             self._cases.popitem(last=False)
-        return self._cases.setdefault(decision_id, _Case())
+        return self._cases.setdefault(decision_id, Case())
 
-    def _bought(self, case: _Case, record: Record) -> bool:
+    def _bought(self, case: Case, record: Record) -> bool:
         """Take in a decision's first purchase, or one that is later than those known."""
         before = case.last if record.stage else case.first
         if before and before.record.stage >= record.stage:
@@ -145,7 +109,7 @@ class Learner:
         if not all(map(math.isfinite, numbers)):
             self.quarantined["not finite"] += 1
             return False
-        page, purchase = self._turn_to(record), _Purchase(record)
+        page, purchase = self._turn_to(record), Purchase(record)
         if record.stage:
             self._take_back(before)
             case.last = purchase
@@ -183,18 +147,18 @@ class Learner:
             self.quarantined["disagrees"] += 1
         return self._settle(case)
 
-    def _settle(self, case: _Case) -> bool:
+    def _settle(self, case: Case) -> bool:
         """Count what the ratings say of the first purchase, and of the last one, which was to make the answer given right."""
         if case.first is None:
             return False
-        said = {source: right for source, rating in case.ratings.items() if (right := _right(case, case.first.record, *rating)) is not None}
+        said = {source: right for source, rating in case.ratings.items() if (right := case.right(*rating)) is not None}
         new = len(said) > 1 and self._compare(case, case.first.record.tenant, said)
         new |= self._count(case.first, said)
         if case.last and case.given is not None:
             new |= self._count(case.last, {source: value for source, (stage, value) in case.ratings.items() if stage < 0})
         return new
 
-    def _count(self, purchase: _Purchase, said: Mapping[str, float]) -> bool:
+    def _count(self, purchase: Purchase, said: Mapping[str, float]) -> bool:
         """By the most trusted word there is."""
         record, page, ears = purchase.record, self._pages.get(_page_of(purchase.record)), self._hears(purchase.record.tenant)
         source = max((one for one in said if ears[one].index), key=USUAL.__getitem__, default="")
@@ -205,7 +169,7 @@ class Learner:
             return False
         self._take_back(purchase)
         outcome = Outcome(told(record.context, record.success[record.offered.index(record.plan)], said[source]), source, record.at, self._age)
-        purchase.counted = _Counted(strand, strand.add(outcome), outcome)
+        purchase.counted = Counted(strand, strand.add(outcome), outcome)
         self.outcomes += 1
         page.outcomes += 1
         if self._deep:
@@ -214,13 +178,13 @@ class Learner:
             self.changes[record.tenant, record.plan] += 1
         return True
 
-    def _take_back(self, purchase: _Purchase | None) -> None:
+    def _take_back(self, purchase: Purchase | None) -> None:
         counted = purchase.counted if purchase else None
         if counted:
             counted.strand.take_back(counted.number, counted.outcome, self._left(counted.outcome))
             self.outcomes -= 1
 
-    def _compare(self, case: _Case, tenant: str, words: Mapping[str, float]) -> bool:
+    def _compare(self, case: Case, tenant: str, words: Mapping[str, float]) -> bool:
         """Hold each source against the surest check that has rated the same answer; whether there was anything new to hold against it."""
         check = next((one for one in CHECKS if one in words), "")
         new = False
@@ -232,7 +196,7 @@ class Learner:
             if before:
                 counts = counts - _faded(self._age - before.age) * comparison(before.right, before.said)
             self._compared[tenant, source] = counts + comparison(words[check], said)
-            case.compared[source] = _Compared(words[check], said, self._age)
+            case.compared[source] = Compared(words[check], said, self._age)
             new = True
         if new:
             self._ears.pop(tenant, None)
@@ -266,18 +230,3 @@ def _page_of(record: Record) -> tuple[str, int]:
 
 def _faded(steps: int) -> float:
     return float(0.5 ** (steps / _STEPS))
-
-
-def _right(case: _Case, first: Record, stage: int, value: float) -> float | None:
-    """What a rating says of the first purchase's own answer; None where it says nothing yet.
-
-    The answer given may be another one: if that is right this one is wrong, and if that is wrong nothing is known.
-    """
-    planned = not first.stop_reason  # nothing was bought by us: the caller rates the plan itself
-    if stage == 0 or planned:
-        return value
-    if case.given is None:
-        return None
-    if case.given == first.outcome_answer:
-        return value
-    return 0.0 if value == 1 else None

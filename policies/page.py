@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Strand:
         """The recent ones of it, with a network's features beside the context."""
         heard = [one for one in self.recent.values() if ears[one.source].index]
         if not heard:
-            return Tally(Tally.empty(self.width + WIDTH).sums, self.cost, self.expected)
+            return replace(Tally.empty(self.width + WIDTH), cost=self.cost, expected=self.expected)
         rows, value, weight = _heard(heard, ears)
         told = np.column_stack((rows[:, :2], network.beside(rows[:, 2:-2]), value, rows[:, -1]))
         weight = weight * np.array([left(one) for one in heard])

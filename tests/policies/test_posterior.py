@@ -9,7 +9,8 @@ from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
 from policies import policies
-from policies.posterior import _Solved, correct, fit
+from policies.hierarchy import Solved
+from policies.posterior import correct, fit
 from policies.tally import Tally, log_odds, row, told
 from router.types import Evidence, Forecast, Knobs, Plan, Prediction
 
@@ -52,7 +53,7 @@ def dense(x, residual, plan, shared, own):
 
 def test_it_is_the_dense_solution():
     x, residual, plan = observed(np.random.default_rng(3))
-    mean, covariance = _Solved.of(tallied(x, residual, plan), NOISE, SHARED[None], OWN[None]).moments()
+    mean, covariance = Solved.of(tallied(x, residual, plan), NOISE, SHARED[None], OWN[None]).moments()
     wanted_mean, wanted_covariance, _ = dense(x, residual, plan, SHARED, OWN)
     assert mean == pytest.approx(wanted_mean)
     assert covariance == pytest.approx(wanted_covariance)
@@ -62,7 +63,7 @@ def test_scales_are_compared_by_their_likelihood():
     x, residual, plan = observed(np.random.default_rng(4))
     scales = [(SHARED, OWN), (SHARED * 9, OWN), (SHARED, OWN * 5)]
     shared, own = (np.stack(one) for one in zip(*scales, strict=True))
-    solved = _Solved.of(tallied(x, residual, plan), NOISE, shared, own)
+    solved = Solved.of(tallied(x, residual, plan), NOISE, shared, own)
     told = solved.likelihood.tolist()
     wanted = [dense(x, residual, plan, *pair)[2] for pair in scales]
     assert [right - left for left, right in pairwise(told)] == pytest.approx([right - left for left, right in pairwise(wanted)])
@@ -72,7 +73,7 @@ def test_scales_are_compared_by_their_likelihood():
 def test_draws_have_the_moments():
     """Over three pairs of scales, of which the outcomes are thought to come."""
     scales = np.array([[1.0], [9.0], [0.2]])
-    solved = _Solved.of(tallied(*observed(np.random.default_rng(5))), NOISE, scales * SHARED, scales[::-1] * OWN)
+    solved = Solved.of(tallied(*observed(np.random.default_rng(5))), NOISE, scales * SHARED, scales[::-1] * OWN)
     mean, covariance = solved.moments()
     drawn = solved.draws(np.random.default_rng(0), 40_000)
     assert min(solved.chance) > 0.01
