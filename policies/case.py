@@ -34,11 +34,15 @@ class Purchase:
 
 @dataclass(slots=True)
 class Case:
-    """What the rows of one decision have told: its first and a later last purchase, the answer given, the ratings, and what was made of them."""
+    """What the rows of one decision have told: its first and a later last purchase, the answer given, the ratings, and what was made of them.
+
+    `cost` is what the caller says that carrying out the plan cost, until it is counted.
+    """
 
     first: Purchase | None = None
     last: Purchase | None = None
     given: str | None = None
+    cost: int = 0
     ratings: dict[str, tuple[int, float]] = field(default_factory=dict)
     compared: dict[str, Compared] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from policies.network import Network
 from policies.page import RECENT, Outcome, Page, Strand
 from policies.posterior import Posterior, fit
 from policies.sources import CHECKS, USUAL, Ear, comparison, ear
-from policies.tally import Array, Tally, told
+from policies.tally import Array, Tally, paid, told
 from router.types import Record
 
 FLEET = ""  # the tenant of whom nothing is known yet
@@ -117,9 +117,11 @@ class Learner:
             case.first = purchase
         if not record.cost:
             return False
-        strand = page.strand(record.tenant, record.plan)
-        strand.cost, strand.expected = strand.cost + record.cost, strand.expected + record.costs[record.offered.index(record.plan)]
+        self._paid(page, record, record.cost)
         return True
+
+    def _paid(self, page: Page, record: Record, cost: int) -> None:
+        page.strand(record.tenant, record.plan).pay(paid(record.context, cost, record.costs[record.offered.index(record.plan)]))
 
     def _turn_to(self, record: Record) -> Page:
         """The page of the predictor that made this forecast; the one that has not served for longest makes room for a new one."""
@@ -142,6 +144,7 @@ class Learner:
         case = self._case(record.decision_id)
         if record.stage > 0 or record.reward_source in case.ratings:
             return False
+        case.cost = record.cost if not case.ratings else case.cost  # the first to rate a plan says what it cost
         case.ratings[record.reward_source] = (record.stage, value)
         if self._hears(record.tenant)[record.reward_source].quarantined:
             self.quarantined["disagrees"] += 1
@@ -151,6 +154,10 @@ class Learner:
         """Count what the ratings say of the first purchase, and of the last one, which was to make the answer given right."""
         if case.first is None:
             return False
+        first = case.first.record
+        if case.cost and not first.stop_reason and (page := self._pages.get(_page_of(first))):  # carried out by the caller, who says what it cost
+            self._paid(page, first, case.cost)
+            case.cost = 0
         said = {source: right for source, rating in case.ratings.items() if (right := case.right(*rating)) is not None}
         new = len(said) > 1 and self._compare(case, case.first.record.tenant, said)
         new |= self._count(case.first, said)

@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Strand:
-    """One tenant's outcomes of one plan: the last `keep` of them by number, the sums of all by source, micro-dollars spent and forecast.
+    """One tenant's outcomes of one plan: the last `keep` of them by number, the sums of all by source, and of what purchases cost (`paid`).
 
     Where a change has been noticed, `first` is the first outcome that counts, and `since` when the earliest of their purchases was made.
     """
@@ -40,26 +40,32 @@ class Strand:
     keep: int = RECENT
     sums: dict[str, Array] = field(default_factory=dict)
     recent: OrderedDict[int, Outcome] = field(default_factory=OrderedDict)
-    cost: float = 0.0
-    expected: float = 0.0
+    paid: Array = field(init=False)
     number: int = 0
     first: int = 0
     since: float = -math.inf
 
+    def __post_init__(self) -> None:
+        self.paid = np.zeros((self.width, self.width))
+
+    def pay(self, purchase: Array) -> None:
+        """Count what one more cost."""
+        self.paid += purchase[:, None] * purchase
+
     def tally(self, ears: Ears) -> Tally:
         """All of it, as far as its sources are believed."""
         heard = [ears[source].sums(sums) for source, sums in self.sums.items() if ears[source].index]
-        return Tally(sum(heard, np.zeros((self.width + 2, self.width + 2))), self.cost, self.expected)
+        return Tally(sum(heard, np.zeros((self.width + 2, self.width + 2))), self.paid.copy())
 
     def retold(self, ears: Ears, network: Network, left: Callable[[Outcome], float]) -> Tally:
         """The recent ones of it, with a network's features beside the context."""
         heard = [one for one in self.recent.values() if ears[one.source].index]
         if not heard:
-            return replace(Tally.empty(self.width + WIDTH), cost=self.cost, expected=self.expected)
+            return Tally(np.zeros((self.width + WIDTH + 2,) * 2), self.paid.copy())
         rows, value, weight = _heard(heard, ears)
         told = np.column_stack((rows[:, :2], network.beside(rows[:, 2:-2]), value, rows[:, -1]))
         weight = weight * np.array([left(one) for one in heard])
-        return Tally((told * weight[:, None]).T @ told, self.cost, self.expected)
+        return Tally((told * weight[:, None]).T @ told, self.paid.copy())
 
     def add(self, outcome: Outcome) -> int:
         """Count one more; its number."""
@@ -94,7 +100,7 @@ class Strand:
     def fade(self, share: float) -> None:
         """As if each outcome counted this much of what it did."""
         self.sums = {source: sums * share for source, sums in self.sums.items()}
-        self.cost, self.expected = self.cost * share, self.expected * share
+        self.paid = self.paid * share
 
     def _residuals(self, heard: list[Outcome], ears: Ears) -> tuple[Array, Array]:
         """By how much outcomes were better than all of them together make of the forecasts, so that other queries are no change; and weights."""

@@ -20,9 +20,10 @@ NEW = ""  # stands for every plan of which nothing is known yet
 _SCALES = (0.0025, 0.01, 0.04, 0.16)  # variances of a coefficient, in units of probability squared
 _SURPRISE = 0.04  # the least variance of a plan's own intercept: however well others are forecast, one may be forecast badly
 _NOISE = (0.02, 0.25)  # the least and the most variance of an outcome
-_CONTEXT = 0.25  # of a coefficient of the context, relative to that of the intercept, over the number of its columns
+_CONTEXTS = (0.25, 4.0)  # of a coefficient of the context, relative to that of the intercept, over the number of its columns
 _ORDERS = 64  # catalogues, as budgets leave them, that a posterior is kept in the order of
-_PRICES = 5.0  # purchases that the forecasts of cost count as
+_PRICES = (5.0, 10.0)  # purchases that say that the forecasts of cost are right, on the whole and by context
+_CHEAPEST, _DEAREST = 0.1, 10.0  # times its forecast that a price can be thought to be
 
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.floating[Any]]
@@ -32,9 +33,10 @@ Numbers = NDArray[np.floating[Any]]
 class Posterior:
     """One tenant's: for each of k `plans`, NEW among them, the `mean` (k, d), the `covariance` (k, d, d) and SAMPLES draws (k, m, d) of its theta.
 
-    `price` (k,) is what the plan costs for each micro-dollar forecast, `count` (k,) outcomes behind it. It corrects forecasts of the version
-    `predictor` and no others; `earlier` ones those of other versions that serve or have served. With a `network` its features stand beside the
-    context; `deep` is the same tenant's with one, where one is wanted and there is one. `version` names all of it by its content.
+    `price` (k, 1 + c) is linear in 1 and the context: what the plan costs for each micro-dollar forecast; `count` (k,) outcomes are behind it. It
+    corrects forecasts of the version `predictor` and no others; `earlier` ones those of other versions that serve or have served. With a `network`
+    its features stand beside the context; `deep` is the same tenant's with one, where one is wanted and there is one. `version` names all of it by
+    its content.
     """
 
     predictor: str
@@ -75,10 +77,10 @@ class Ordered:
     """A posterior's arrays for the n plans of one catalogue, split as decisions want them: queries differ in the context, plans in the log-odds.
 
     `mean` (n, d) and `samples` (n, m, d), less the mean, are split into what goes with 1, with the log-odds, and with the context; `square` (n, d d)
-    are covariances and `cross` (n, d) what of them goes with the log-odds.
+    are covariances and `cross` (n, d) what of them goes with the log-odds. `price` (n,) and (n, c) goes with 1 and with the context.
     """
 
-    price: Array
+    price: tuple[Floats, Floats]
     mean: tuple[Floats, Floats, Floats]
     samples: tuple[Floats, Floats, Floats]
     square: Floats
@@ -91,12 +93,18 @@ class Ordered:
         take = np.array([place.get(plan, place[NEW]) for plan in plans])
         mean, covariance = posterior.mean[take], posterior.covariance[take]
         return cls(
-            price=posterior.price[take].astype(float),
+            price=(np.ascontiguousarray(posterior.price[take, 0]), np.ascontiguousarray(posterior.price[take, 1:])),
             mean=_split(mean),
             samples=_split(posterior.samples[take] - mean[:, None]),
             square=covariance.reshape(len(plans), -1),
             cross=np.ascontiguousarray(covariance[:, 1]),
         )
+
+    def priced(self, context: Numbers) -> Array:
+        """What plans cost for each micro-dollar forecast, (n,)."""
+        level, rest = self.price
+        priced: Array = np.minimum(np.maximum(level + rest.dot(context), _CHEAPEST), _DEAREST)
+        return priced
 
     def moved(self, odds: Array, context: Numbers) -> Array:
         """By how much the forecasts are wrong on average, (n,)."""
@@ -137,20 +145,18 @@ def _digest(*parts: str | bytes) -> str:
 
 def fit(predictor: str, tallies: Mapping[str, Tally], network: Network | None = None) -> Posterior:
     """The posterior after these outcomes, by plan; the same, bit for bit, for the same tallies."""
-    (width,) = {len(tally.moment) for tally in tallies.values()}
-    tallies = {**tallies, NEW: Tally.empty(width)}
+    ((width, columns),) = {(len(tally.moment), len(tally.paid) - 2) for tally in tallies.values()}
+    tallies = {**tallies, NEW: Tally.empty(width, columns)}
     plans = tuple(sorted(tallies))
     seen = [tallies[plan] for plan in plans]
     count = np.array([tally.weight for tally in seen])
     noise = min(_NOISE[1], max(_NOISE[0], sum(tally.square for tally in seen) / count.sum())) if count.any() else _NOISE[1]
-    sizes: Array = np.array([1.0, 1.0, *[_CONTEXT / max(1, width - 2)] * (width - 2)])
-    shared, own = np.array(list(product(_SCALES, _SCALES))).T[:, :, None] * sizes
+    sizes: Array = np.array([[1.0, 1.0, *[context / max(1, width - 2)] * (width - 2)] for context in _CONTEXTS])
+    shared, own = np.array([(one * size, other * size) for one, other, size in product(_SCALES, _SCALES, sizes)]).swapaxes(0, 1)
     own[:, 0] = np.maximum(own[:, 0], _SURPRISE)
     solved = Solved.of(seen, noise, shared, own)
     mean, covariance = solved.moments()
-    paid = np.array([(tally.cost, tally.expected) for tally in seen])
-    held = _PRICES * paid[:, 1] / np.maximum(count, 1.0)
-    price = np.where(paid[:, 1] > 0, (paid[:, 0] + held) / np.maximum(paid[:, 1] + held, 1e-9), 1.0)
+    price = np.stack([_price(tally.paid) for tally in seen])
     arrays = {"mean": mean, "covariance": covariance, "samples": solved.draws(np.random.default_rng(0), SAMPLES), "price": price, "count": count}
     served: dict[str, Any] = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
     version = _digest(predictor, *plans, *(array.tobytes() for array in served.values()), network.weights.tobytes() if network else "")
@@ -197,7 +203,15 @@ def correct(posterior: Posterior | None, prediction: Prediction) -> Corrected:
     context = posterior.network.beside(prediction.context) if posterior.network else prediction.context
     centre = forecast + ordered.moved(odds, context)
     success = np.minimum(np.maximum(centre, prediction.in_hand), 1.0)
-    return Corrected(success, cost * ordered.price, centre, odds, context, prediction, ordered)
+    return Corrected(success, cost * ordered.priced(prediction.context), centre, odds, context, prediction, ordered)
+
+
+def _price(paid: Array) -> Array:
+    """A ridge regression of how much more was paid than forecast, (1 + c,), with 1 added to what goes with 1."""
+    held = np.array([_PRICES[0], *[_PRICES[1]] * (len(paid) - 2)])
+    price = np.asarray(np.linalg.solve(paid[:-1, :-1] + np.diag(held), paid[:-1, -1]), float)
+    price[0] += 1.0
+    return price
 
 
 def _interval(prediction: Prediction) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_DEAREST = 9.0  # times what was expected, on top of it
 _SURE = 4.6  # log-odds beyond which a forecast says no more: 1 % and 99 %
 
 
@@ -30,22 +31,26 @@ def told(context: Sequence[float], success: float, value: float) -> Array:
     return np.array((*row(context, success), value, success))
 
 
+def paid(context: Sequence[float], cost: float, expected: float) -> Array:
+    """One purchase, (1, its context, by what share it cost more than expected), (c + 2,), the latter bounded, so that nobody can make a price up."""
+    return np.array((1.0, *context, min(cost / max(expected, 1e-9) - 1, _DEAREST)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally:
     """Sums over the outcomes of one plan, so that tallies of different times, sources and tenants add.
 
-    `sums` (d + 2, d + 2) = sum of w z z', where z = (x, value, forecast) is what was `told`, x its `row`, and w how much it counts. `cost` and
-    `expected` are sums of micro-dollars spent and forecast.
+    `sums` (d + 2, d + 2) = sum of w z z', where z = (x, value, forecast) is what was `told`, x its `row`, and w how much it counts. `paid`
+    (c + 2, c + 2) is the same of what purchases cost, as the function of this name has it.
     """
 
     sums: Array
-    cost: float = 0.0
-    expected: float = 0.0
+    paid: Array
 
     @classmethod
-    def empty(cls, width: int) -> Self:
-        """Of nothing, with rows of this width."""
-        return cls(np.zeros((width + 2, width + 2)))
+    def empty(cls, width: int, context: int) -> Self:
+        """Of nothing, with rows of this width, and so many columns of context in purchases."""
+        return cls(np.zeros((width + 2, width + 2)), np.zeros((context + 2, context + 2)))
 
     @property
     def gram(self) -> Array:
@@ -70,12 +75,13 @@ class Tally:
 
     def plus(self, other: "Tally") -> "Tally":
         """Both together."""
-        return Tally(self.sums + other.sums, self.cost + other.cost, self.expected + other.expected)
+        return Tally(self.sums + other.sums, self.paid + other.paid)
 
     def times(self, share: float) -> "Tally":
         """As if each outcome counted this much of what it did."""
-        return Tally(self.sums * share, self.cost * share, self.expected * share)
+        return Tally(self.sums * share, self.paid * share)
 
     def at_most(self, weight: float) -> "Tally":
-        """As if all outcomes together counted no more than this."""
-        return self.times(min(1.0, weight / max(self.weight, 1e-9)))
+        """As if all outcomes together, and all purchases, counted no more than this."""
+        shares = (min(1.0, weight / max(float(one[0, 0]), 1e-9)) for one in (self.sums, self.paid))
+        return Tally(*(share * one for share, one in zip(shares, (self.sums, self.paid), strict=True)))

@@ -216,3 +216,18 @@ def test_it_remembers_so_many_decisions_and_no_more():
 
 def test_nothing_learned_is_nothing_published():
     assert Learner().posteriors() == {}
+
+
+def test_what_the_caller_says_that_a_plan_cost_is_learned_once():
+    """PlanQuery's decisions have no cost of their own; the first rating says it, before the decision's row or after it."""
+    planned = {"cost": 0, "stop_reason": "", "outcome_answer": ""}
+    for order in ((0, 1), (1, 0)):
+        rows = []
+        for number in range(60):
+            pair = a_purchase(str(number), **planned), replace(a_reward(str(number), 1.0), cost=30)
+            rows += [pair[place] for place in order]
+        again = [replace(a_reward(str(number), 1.0, "user"), cost=99) for number in range(60)]
+        posterior = folded(rows + again).posteriors()[FLEET]
+        forecasts = (Forecast(plan="a", success=0.5, low=0.4, high=0.6, tokens=1, cost=10.0, seconds=1),)
+        found = correct(posterior, Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=np.array([0.25, -0.5], np.float32)))
+        assert found.cost[0] == pytest.approx(30.0, rel=0.1)

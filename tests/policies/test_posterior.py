@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from policies import policies
 from policies.hierarchy import Solved
 from policies.posterior import correct, fit
-from policies.tally import Tally, log_odds, row, told
+from policies.tally import Tally, log_odds, paid, row, told
 from router.types import Evidence, Forecast, Knobs, Plan, Prediction
 
 PLANS = tuple(Plan(id=name, pool=name, strategy="direct") for name in ("a", "b", "c"))
@@ -27,11 +27,11 @@ def observed(rng, count=30, width=3):
 def one_more(x, residual, forecast=0.3):
     """A tally of one outcome that was better than forecast by `residual`."""
     z = np.array([*x, forecast + residual, forecast])
-    return Tally(z[:, None] * z)
+    return Tally(z[:, None] * z, np.zeros((2, 2)))
 
 
 def tallied(x, residual, plan):
-    tallies = [Tally.empty(x.shape[1]) for _ in range(3)]
+    tallies = [Tally.empty(x.shape[1], 0) for _ in range(3)]
     for one, r, place in zip(x, residual, plan, strict=True):
         tallies[place] = tallies[place].plus(one_more(one, r))
     return tallies
@@ -105,15 +105,16 @@ def predicted(context=(), success=(0.5, 0.5, 0.5), version="v"):
     return Prediction(in_hand=0.0, forecasts=forecasts, version=version, context=np.array(context, np.float32))
 
 
-def experience(truth, count=600, seed=0, width=1, success=(0.5, 0.5, 0.5)):
-    """The posterior after so many outcomes of plans drawn evenly, right with probability `truth(plan, context)`."""
+def experience(truth, count=600, *, seed=0, width=1, success=(0.5, 0.5, 0.5), cost=lambda context: 20.0):
+    """The posterior after so many outcomes of plans drawn evenly, right with probability `truth(plan, context)`; 10 were forecast to be paid."""
     rng = np.random.default_rng(seed)
-    tallies = {name: Tally.empty(2 + width) for name in NAMES}
+    tallies = {name: Tally.empty(2 + width, width) for name in NAMES}
     for _ in range(count):
         context, place = rng.normal(size=width), int(rng.integers(3))
         right = rng.random() < truth(NAMES[place], context)
         z = told(context, success[place], right)
-        tallies[NAMES[place]] = tallies[NAMES[place]].plus(Tally(z[:, None] * z, cost=20.0, expected=10.0))
+        u = paid(context, cost(context), 10.0)
+        tallies[NAMES[place]] = tallies[NAMES[place]].plus(Tally(z[:, None] * z, u[:, None] * u))
     return fit("v", tallies)
 
 
@@ -130,6 +131,13 @@ def test_it_learns_what_the_forecasts_get_wrong():
     assert found.success == pytest.approx(list(truth.values()), abs=0.08)
     assert np.all(found.spread() < 0.06)
     assert found.cost == pytest.approx([20.0] * 3, rel=0.05)
+
+
+def test_it_learns_what_plans_cost_by_context():
+    """Forecast at 10, they cost 10 + 5 x, and never less than a tenth or more than ten times what was forecast."""
+    posterior = experience(lambda plan, _: 0.5, cost=lambda x: 10 + 5 * float(x[0]))
+    for at, cost in ((1.0, 15.0), (-1.0, 5.0), (-9.0, 1.0), (99.0, 100.0)):
+        assert correct(posterior, predicted([at])).cost == pytest.approx([cost] * 3, rel=0.15)
 
 
 def test_it_learns_for_whom():

@@ -33,7 +33,7 @@ def test_words_are_outcomes_on_average():
     heard = ear("judge", np.array([[1000.0, 300.0], [1000.0, 100.0]]))
     words = [float(rng.random() < (0.9 if rng.random() < truth else 0.3)) for _ in range(20_000)]
     sums = sum(np.outer(z, z) for z in (told((0.5,), 0.6, word) for word in words))
-    tally = Tally(heard.sums(sums))
+    tally = Tally(heard.sums(sums), np.zeros((2, 2)))
     assert heard.index == pytest.approx(0.6, abs=0.01)
     assert tally.weight == pytest.approx(0.6**2 * 20_000, rel=0.03)
     assert tally.moment[0] / tally.weight == pytest.approx(0.1, abs=0.02)

@@ -8,6 +8,7 @@ import numpy as np
 from policies import policies
 from policies.bandit import Bandit
 from policies.learner import FLEET, Learner
+from policies.neural_linear import NeuralLinear
 from router.ports import Policy
 from router.types import Evidence, Knobs, Prediction, Record
 from tests.bench.policies.problems import Places, Problem
@@ -36,7 +37,7 @@ class Ours:
     """A registered policy: real predictions are weighed and drawn from, real rows folded by the learner, its posteriors given to the policy."""
 
     def __init__(self, problem: Problem, seed: int, policy: Policy, *, warm: bool = False, shuffled: bool = False) -> None:
-        self.problem, self.policy, self.warm, self.learner = problem, policy, warm, Learner()
+        self.problem, self.policy, self.warm, self.learner = problem, policy, warm, Learner(deep=isinstance(policy, NeuralLinear))
         self.rng = np.random.default_rng(seed)
         self.plans, self.knobs = problem.catalogue, Knobs(value=problem.worth, max_stages=1)
         self.prior, self.told = problem.prior(), 0
