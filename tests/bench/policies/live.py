@@ -151,13 +151,16 @@ class Client:
         plan = planned.decision.plan
         sample = int(self.rng.integers(self.world.right[plan].shape[1]))
         right = 0.0 if plan == self.broken else float(self.world.right[plan][question, sample])
+        asked = Asked(question=question, plan=plan, right=right, cost=float(self.world.cost[plan][question, sample]))
         for _ in range(1 + (self.rng.random() < _REPEATED)):
-            group.create_task(self._report(planned.decision_id, right, float(self.rng.exponential(_LATE))))
-        return Asked(question=question, plan=plan, right=right, cost=float(self.world.cost[plan][question, sample]))
+            group.create_task(self._report(planned.decision_id, asked, float(self.rng.exponential(_LATE))))
+        return asked
 
-    async def _report(self, decision_id: str, right: float, late: float) -> None:
+    async def _report(self, decision_id: str, asked: Asked, late: float) -> None:
         await asyncio.sleep(late)
-        request = router_service_pb2.ReportOutcomeRequest(decision_id=decision_id, reward=right, source="REWARD_SOURCE_UNIT_TEST")
+        request = router_service_pb2.ReportOutcomeRequest(
+            decision_id=decision_id, reward=asked.right, source="REWARD_SOURCE_UNIT_TEST", cost_microdollars=round(asked.cost)
+        )
         await self.stub.ReportOutcome(request, timeout=30)
 
 
