@@ -18,6 +18,7 @@ from router.types import Prediction
 SAMPLES = 128
 NEW = ""  # stands for every plan of which nothing is known yet
 _SCALES = (0.0025, 0.01, 0.04, 0.16)  # variances of a coefficient, in units of probability squared
+_KNOWN = 5.0  # outcomes after which a plan is half as fresh
 _SURPRISE = 0.04  # the least variance of a plan's own intercept: however well others are forecast, one may be forecast badly
 _NOISE = (0.02, 0.25)  # the least and the most variance of an outcome
 _CONTEXTS = (0.25, 4.0)  # of a coefficient of the context, relative to that of the intercept, over the number of its columns
@@ -77,10 +78,12 @@ class Ordered:
     """A posterior's arrays for the n plans of one catalogue, split as decisions want them: queries differ in the context, plans in the log-odds.
 
     `mean` (n, d) and `samples` (n, m, d), less the mean, are split into what goes with 1, with the log-odds, and with the context; `square` (n, d d)
-    are covariances and `cross` (n, d) what of them goes with the log-odds. `price` (n,) and (n, c) goes with 1 and with the context.
+    are covariances and `cross` (n, d) what of them goes with the log-odds. `price` (n,) and (n, c) goes with 1 and with the context; `fresh` (n,) is 1
+    for a plan without outcomes, and falls to 0 with them.
     """
 
     price: tuple[Floats, Floats]
+    fresh: Floats
     mean: tuple[Floats, Floats, Floats]
     samples: tuple[Floats, Floats, Floats]
     square: Floats
@@ -94,6 +97,7 @@ class Ordered:
         mean, covariance = posterior.mean[take], posterior.covariance[take]
         return cls(
             price=(np.ascontiguousarray(posterior.price[take, 0]), np.ascontiguousarray(posterior.price[take, 1:])),
+            fresh=(_KNOWN / (_KNOWN + posterior.count[take])).astype(np.float32),
             mean=_split(mean),
             samples=_split(posterior.samples[take] - mean[:, None]),
             square=covariance.reshape(len(plans), -1),
@@ -185,9 +189,9 @@ class Corrected(NamedTuple):
         return self.ordered.spread(self.odds, self.context)
 
     def draws(self, width: float) -> Floats:
-        """SAMPLES draws of P(right), (n, m), `width` times as far from their mean as they are."""
+        """SAMPLES draws of P(right), (n, m), `width` times as far from their mean as they are; all of it for plans of which little is known."""
         drawn = self.ordered.draws(self.odds, self.context) if self.ordered else _unknown(self.prediction)
-        drawn *= width
+        drawn *= (width + (1 - width) * self.ordered.fresh)[:, None] if self.ordered else width
         drawn += self.centre.astype(np.float32)[:, None]
         return np.minimum(np.maximum(drawn, self.prediction.in_hand, out=drawn), 1.0, out=drawn)
 
