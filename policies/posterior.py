@@ -78,8 +78,8 @@ class Ordered:
     """A posterior's arrays for the n plans of one catalogue, split as decisions want them: queries differ in the context, plans in the log-odds.
 
     `mean` (n, d) and `samples` (n, m, d), less the mean, are split into what goes with 1, with the log-odds, and with the context; `square` (n, d d)
-    are covariances and `cross` (n, d) what of them goes with the log-odds. `price` (n,) and (n, c) goes with 1 and with the context; `fresh` (n,) is 1
-    for a plan without outcomes, and falls to 0 with them.
+    are covariances and `cross` (n, d) what of them goes with the log-odds. `price` (n,) and (n, c) goes with 1 and with the context; `fresh` (n,) is
+    1 for a plan without outcomes, and falls to 0 with them.
     """
 
     price: tuple[Floats, Floats]
