@@ -120,6 +120,7 @@ class Turn:
     broken: bool = False  # a pool failed while an answer was in hand
     note: str = ""
     short: bool = False  # what the policy chose did not fit the tenant's budget any more
+    late: bool = False  # no plan is expected to be done by the deadline
     held: float = 0.0  # micro-dollars reserved with the tenant's pacer
     quality: float | None = None  # of the answer given, once there is one; 0 for an abstention
 
@@ -158,7 +159,7 @@ class Pipeline:
 
     async def plan(self, query: Query, *, curves: bool = False) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
-        turn = await self._turn(query, self._book(query), Bill())
+        turn = await self._turn(replace(query, deadline=self._parts.clock() + query.knobs.seconds), self._book(query), Bill())
         plans = self._affordable(turn)
         prediction, decision = await self._decide(turn, plans)
         await self._parts.journal.write(
@@ -199,6 +200,7 @@ class Pipeline:
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
+        query = replace(query, deadline=min(query.deadline, self._parts.clock() + query.knobs.seconds))
         worst, least = self._worst(query)
         book = self._book(query)
         second = self._parts.second
@@ -240,6 +242,8 @@ class Pipeline:
             prediction, decision = await self._decide(turn, () if forced else plans)
             if turn.short and decision.action is not Action.BUY:
                 forced = "budget"
+            if turn.late and decision.action is not Action.BUY:
+                forced = "deadline"
             row = turn.book.stage(index, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=turn.best)
             if decision.action is not Action.BUY:
                 yield await self._end(turn, row, _ending(decision, turn.best, forced))
@@ -322,9 +326,17 @@ class Pipeline:
     def _choose(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
         prediction = self._predict(turn, plans)
+        if late := self._late(turn, prediction):
+            plans = [plan for plan in plans if plan.id not in late]
+            turn.late, prediction = not plans, self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
         decision = turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
         return prediction, replace(decision, reason=f"{turn.note}: {decision.reason}") if turn.note else decision
+
+    def _late(self, turn: Turn, prediction: Prediction) -> set[str]:
+        """Plans that are known not to be done by the deadline as a rule; with an answer in hand, those of which more than one in ten is not."""
+        left = turn.query.deadline - self._parts.clock()
+        return {one.plan for one in prediction.forecasts if one.seconds_high and (one.seconds_high if turn.best else one.seconds) > left}
 
     def _predict(self, turn: Turn, plans: Sequence[Plan]) -> Prediction:
         """A predictor that fails is replaced by the prior, for this request."""
@@ -364,7 +376,7 @@ class Pipeline:
         """Write the last row, then give the final answer: nothing is acknowledged that is not logged."""
         await self._parts.journal.write([replace(row, stop_reason=ending)])
         if turn.best is None and ending == "deadline":
-            raise DeadlineExceeded("the deadline passed before any answer was in hand", decision_id=row.decision_id)
+            raise DeadlineExceeded("no answer could be had before the deadline", decision_id=row.decision_id)
         if turn.best is None and ending == "budget":
             raise BudgetExhausted("no plan's worst case fits what this request may spend", decision_id=row.decision_id)
         final = turn.final(ending)

@@ -1,5 +1,6 @@
 """Settings: environment (`RHEOSTAT_`), then the YAML file that `RHEOSTAT_CONFIG` names, then defaults that need nothing configured."""
 
+import math
 import os
 from pathlib import Path
 from types import MappingProxyType
@@ -151,6 +152,8 @@ class TenantSettings(Section):
     abstain_below: float = Field(0.0, ge=0, le=1)
     risk: float = Field(1.0, ge=0, le=1)
     """Share of the answers given that may be wrong; 1 promises nothing."""
+    seconds: float | None = Field(None, gt=0)
+    """Within which an answer is wanted; plans that are not expected to be done in time are not bought. None: the caller's deadline alone."""
     exploration: float = Field(0.02, ge=0, le=1)
     """Share of decisions drawn uniformly, so that the log can teach."""
     max_stages: int = Field(4, ge=1, le=8)
@@ -176,7 +179,7 @@ class TenantSettings(Section):
     def tenant(self, name: str) -> Tenant:
         """As the router's noun."""
         knobs = {field: getattr(self, field) for field in Knobs.__dataclass_fields__}
-        knobs["value"] = _VALUE if self.value is None else self.value
+        knobs |= {"value": _VALUE if self.value is None else self.value, "seconds": math.inf if self.seconds is None else self.seconds}
         window = DAY.seconds if self.window is None else self.window
         objective = None if self.floor is None and self.cap is None else Objective(floor=self.floor, cap=self.cap, window=window)
         windows = [Window("minute", 60, self.per_minute), DAY._replace(limit=self.per_day), Window("cap", window, self.cap)]

@@ -62,6 +62,7 @@ class Knobs:
     value: float = 5_000.0  # micro-dollars one right answer is worth
     abstain_below: float = 0.0  # confidence under which the answer is withheld
     risk: float = 1.0  # share of the answers given that may be wrong; an answer that cannot be given within it is withheld
+    seconds: float = float("inf")  # within which an answer is wanted
     exploration: float = 0.0  # share of decisions drawn uniformly among the allowed ones
     max_stages: int = 4
     plans: tuple[str, ...] = ()  # ids allowed; empty: all

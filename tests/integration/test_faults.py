@@ -21,10 +21,11 @@ from grpc_status import rpc_status
 from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
-from router.app import Service
+from router.app import Service, service
 from router.journal import read_log, records
-from router.settings import Settings
+from router.settings import Settings, WorkerSettings
 from router.types import Record
+from tests.integration.conftest import PLANS, POOLS
 
 LEGS = "How many legs are there in total if you have 23 cats, 13 scorpions, 2 birds, 12 lobsters, 10 grasshoppers, 23 dogs, 5 spiders?"
 STORY = "Tom has 5 apples. Then Tom buys 3 more apples. Then Tom gives 2 apples to Mia. How many apples does Tom have now?"
@@ -212,3 +213,17 @@ async def test_a_damaged_predictor_is_not_taken_up(stub: RouterServiceStub, runn
     assert running.pipeline.predictor.version == before
     planned = await stub.PlanQuery(router_service_pb2.PlanQueryRequest(query=request().query), timeout=10)
     assert planned.prediction.version == before
+
+
+async def test_what_cannot_be_done_in_the_time_wanted_is_not_bought(settings: Settings, worker: str) -> None:
+    """The bundled predictor knows how long a plan of this name takes."""
+    own = {"worker": WorkerSettings(address=worker, pools=POOLS.pools), "plans": {"large-tree": PLANS["quick"]}}
+    async with service(settings.model_copy(update=own)) as running, grpc.aio.insecure_channel(running.address) as channel:
+        stub = RouterServiceStub(channel)
+        asked = request(policy="allocator")
+        asked.query.knobs.value_microdollars, asked.query.knobs.seconds = 1e6, 0.001
+        planned = await stub.PlanQuery(router_service_pb2.PlanQueryRequest(query=asked.query), timeout=10)
+        assert (planned.decision.plan, len(planned.prediction.forecasts)) == ("", 0)
+        assert await refusal(stub.AnswerQuery(asked, timeout=30)) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
+        asked.query.knobs.seconds = 25.0
+        assert (await final_of(stub.AnswerQuery(asked, timeout=30))).receipt.usage.calls > 0

@@ -55,7 +55,7 @@ class Budget(_message.Message):
     def __init__(self, tokens: _Optional[int] = ..., cost_microdollars: _Optional[int] = ..., samples: _Optional[int] = ..., calls: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Knobs(_message.Message):
-    __slots__ = ("value_microdollars", "abstain_below", "exploration", "max_stages", "plans", "policy", "cache", "risk")
+    __slots__ = ("value_microdollars", "abstain_below", "exploration", "max_stages", "plans", "policy", "cache", "seconds", "risk")
     VALUE_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     ABSTAIN_BELOW_FIELD_NUMBER: _ClassVar[int]
     EXPLORATION_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class Knobs(_message.Message):
     PLANS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     RISK_FIELD_NUMBER: _ClassVar[int]
     value_microdollars: float
     abstain_below: float
@@ -71,8 +72,9 @@ class Knobs(_message.Message):
     plans: _containers.RepeatedScalarFieldContainer[str]
     policy: str
     cache: bool
+    seconds: float
     risk: float
-    def __init__(self, value_microdollars: _Optional[float] = ..., abstain_below: _Optional[float] = ..., exploration: _Optional[float] = ..., max_stages: _Optional[int] = ..., plans: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., cache: _Optional[bool] = ..., risk: _Optional[float] = ...) -> None: ...
+    def __init__(self, value_microdollars: _Optional[float] = ..., abstain_below: _Optional[float] = ..., exploration: _Optional[float] = ..., max_stages: _Optional[int] = ..., plans: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., cache: _Optional[bool] = ..., seconds: _Optional[float] = ..., risk: _Optional[float] = ...) -> None: ...
 
 class Query(_message.Message):
     __slots__ = ("tenant", "id", "messages", "task", "budget", "knobs", "seed")
