@@ -108,10 +108,10 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             new_id=lambda: uuid4().hex,
         )
         pipeline = Pipeline(parts, first_predictor(settings))
-        await stack.enter_async_context(_reloading(settings, pipeline))
-        await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         desk = Desk(settings)
         stack.callback(desk.close)
+        await stack.enter_async_context(_reloading(settings, pipeline, desk))
+        await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         server = Server(facade, settings.server.address, telemetry)
@@ -208,14 +208,43 @@ def _retrained(settings: Settings) -> Choice:
 
 
 @asynccontextmanager
-async def _reloading(settings: Settings, pipeline: Pipeline) -> AsyncIterator[None]:
-    """Swap in a retrained predictor when one appears."""
-    task = asyncio.create_task(_reload(settings, pipeline), name="predictor-reload")
+async def _reloading(settings: Settings, pipeline: Pipeline, desk: Desk) -> AsyncIterator[None]:
+    """Swap in a retrained predictor when one appears, and other plans when the settings file has them."""
+    tasks = [
+        asyncio.create_task(_reload(settings, pipeline), name="predictor-reload"),
+        asyncio.create_task(_reread(settings, pipeline, desk), name="catalogue-reload"),
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
+    """A settings file that is not in order is reported once, and so is one that changes more than plans: that takes a restart."""
+    stamp = _stamp(settings.config)
+    while settings.config:
+        await asyncio.sleep(_RELOAD_SECONDS)
+        if (now := _stamp(settings.config)) in (stamp, 0):
+            continue
+        stamp = now
+        try:
+            new = await asyncio.to_thread(Settings, config=settings.config)
+        except (ValueError, OSError) as error:
+            log.warning("settings_refused", error=str(error))
+            continue
+        if changes := [name for name in Settings.model_fields if name != "plans" and getattr(new, name) != getattr(settings, name)]:
+            log.warning("settings_need_a_restart", changed=changes)
+        desk.settings = settings.model_copy(update={"plans": new.plans})
+        pipeline.catalogue = {name: plan.plan(name) for name, plan in new.plans.items() if plan.pool in settings.worker.pools}
+        log.info("catalogue_reloaded", plans=list(pipeline.catalogue))
+
+
+def _stamp(file: Path | None) -> int:
+    """When it was written; 0 where there is none."""
+    return file.stat().st_mtime_ns if file and file.exists() else 0
 
 
 async def _reload(settings: Settings, pipeline: Pipeline) -> None:

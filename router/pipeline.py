@@ -135,6 +135,10 @@ class Turn:
         knobs = self.query.knobs
         return knobs if knobs.risk >= 1 else replace(knobs, abstain_below=max(knobs.abstain_below, self.predictor.bar(knobs.risk)))
 
+    def plan(self, name: str) -> Plan:
+        """One of its plans."""
+        return next(plan for plan in self.plans if plan.id == name)
+
     def final(self, ending: Ending) -> Final:
         """The end of the request as it stands."""
         degraded = (*self.degraded, "STORE_UNAVAILABLE") if self.bill.degraded else tuple(self.degraded)
@@ -146,11 +150,12 @@ class Turn:
 class Pipeline:
     """Every request is one walk through the parts.
 
-    `predictor`, `learned`, policies by name and tenant that know more than those configured, and `arms`, by tenant, may be replaced at any time: a
-    request keeps what it began with.
+    `catalogue`, `predictor`, `learned`, policies by name and tenant that know more than those configured, and `arms`, by tenant, may be replaced at
+    any time: a request keeps what it began with.
     """
 
     def __init__(self, parts: Parts, predictor: Predictor) -> None:
+        self.catalogue = parts.catalogue
         self.predictor = predictor
         self.learned: Mapping[tuple[str, str], Policy] = {}
         self.arms: Mapping[str, Sequence[Arm]] = {}
@@ -173,12 +178,12 @@ class Pipeline:
 
         Nothing is spent; every decision is logged, so that its outcome can be reported. What is not worth its price to the whole is an abstention.
         """
-        names = list(self._parts.catalogue)
+        names = list(self.catalogue)
         turns, predictions = [], []
         success, cost = (np.zeros((len(queries), len(names))) for _ in range(2))  # of no success and no cost: not on offer
         for row, query in enumerate(queries):
             turn = await self._turn(query, self._book(query), Bill())
-            prediction = self._predict(turn, self._affordable(turn))
+            prediction = self._predict(turn, [plan for plan in self._affordable(turn) if plan.id in names])  # others may come meanwhile
             places = [names.index(one.plan) for one in prediction.forecasts]
             success[row, places] = [one.success for one in prediction.forecasts]
             cost[row, places] = [one.cost for one in prediction.forecasts]
@@ -251,7 +256,7 @@ class Pipeline:
             stage = Stage(decision_id=row.decision_id, index=index, prediction=prediction, decision=decision, best=turn.best)
             self._reserve(turn, prediction, decision)
             yield stage
-            outcome = await self._buy(turn, row, self._parts.catalogue[decision.plan])
+            outcome = await self._buy(turn, row, turn.plan(decision.plan))
             if outcome is not None:
                 yield replace(stage, outcome=outcome, best=turn.best)
 
@@ -291,8 +296,8 @@ class Pipeline:
             prediction, decision = self._choose(turn, plans)
         self._foresee(turn, prediction)
         turn.short = False
-        while decision.plan and not await self._covered(turn, self._parts.catalogue[decision.plan]):
-            turn.short, plans = True, _cheaper(plans, self._parts.catalogue[decision.plan])
+        while decision.plan and not await self._covered(turn, turn.plan(decision.plan)):
+            turn.short, plans = True, _cheaper(plans, turn.plan(decision.plan))
             prediction, decision = self._choose(turn, plans)
         self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
@@ -348,12 +353,18 @@ class Pipeline:
             return turn.predictor.predict(turn.features, turn.evidence, plans)
 
     async def _buy(self, turn: Turn, row: Record, plan: Plan) -> Outcome | None:
-        """Execute and observe one plan; None when its pool failed but an answer is in hand. What was spent is logged in any case."""
+        """Execute and observe one plan; None when its pool failed but an answer is in hand. What was spent is logged in any case.
+
+        A plan that its pool cannot run is offered no more.
+        """
         before = turn.bill.usage
         try:
             with self._parts.telemetry.stage(row.decision_id, row):
                 outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill)
-        except BackendUnavailable as error:
+        except (BackendUnavailable, UnknownPlan) as error:
+            if isinstance(error, UnknownPlan):
+                log.error("plan_retired", plan=plan.id, error=error.message)
+                self.catalogue = {name: one for name, one in self.catalogue.items() if name != plan.id}
             await self._parts.journal.write([spent(row, turn.bill.usage.since(before), "failed")])
             if turn.best is None:
                 raise
@@ -451,7 +462,7 @@ class Pipeline:
         return self.learned.get((name, query.tenant)) or self.learned.get((name, "")) or policies[name]
 
     def _allowed(self, query: Query) -> tuple[Plan, ...]:
-        catalogue = self._parts.catalogue
+        catalogue = self.catalogue
         for name in query.knobs.plans:
             if name not in catalogue:
                 raise UnknownPlan(f"no plan {name!r} is in the catalogue; there are {', '.join(catalogue)}", plan=name)

@@ -54,10 +54,13 @@ def _returns(settings: Settings, question: Question, since: float) -> list[Retur
 
 
 class Desk:
-    """Answers questions in a process of its own, one at a time, so that calls do not wait for the arithmetic. Close it when done."""
+    """Answers questions in a process of its own, one at a time, so that calls do not wait for the arithmetic. Close it when done.
+
+    `settings` may be replaced at any time.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
 
@@ -78,7 +81,7 @@ class Desk:
     async def _done(self, work: Callable[Concatenate[Settings, P], T], *about: P.args, **named: P.kwargs) -> T:
         async with self._busy:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._process(), partial(work, self._settings, *about, **named))
+                return await asyncio.get_running_loop().run_in_executor(self._process(), partial(work, self.settings, *about, **named))
             except BrokenProcessPool as error:
                 self.close()
                 raise RouterError(f"the evaluation's process ended: {error}") from error

@@ -147,3 +147,30 @@ async def test_a_bad_table_or_log_is_refused_in_one_line(tmp_path: Path) -> None
         assert code == 1
         assert "INVALID_QUERY: " in err
         assert "Traceback" not in err
+
+
+async def test_plans_come_and_go_with_the_settings_file_and_one_that_cannot_run_is_retired(config: Path) -> None:
+    """`odd` asks for a verifier, which no pool has. While a file is not in order, what was read last is offered."""
+
+    async def offered(address: str, plan: str, *, there: bool) -> None:
+        """Wait until a plan can be asked for, or no more."""
+        async with asyncio.timeout(30):
+            while True:
+                code, _, err = await output("ask", QUESTION.question, "--address", address, "--plan", plan, "--json")
+                if there == (code == 0):
+                    break
+                assert code == 0 or "NOT_FOUND" in err, err
+
+    async with serving(config) as (_, address):
+        settings = json.loads(config.read_text())
+        quick = settings["plans"]["quick"]
+        config.write_text(json.dumps(settings | {"plans": {"other": quick, "odd": {**quick, "strategy": "beam", "options": {}}}}))
+        await offered(address, "other", there=True)
+        await offered(address, "quick", there=False)
+        config.write_text("plans: {")
+        await asyncio.sleep(1.5)
+        for _ in range(2):  # known at first, and then no more
+            code, _, err = await output("ask", QUESTION.question, "--address", address, "--plan", "odd", "--json")
+            assert (code, "NOT_FOUND" in err) == (1, True), err
+        assert "no plan 'odd' is in the catalogue" in err
+        await offered(address, "other", there=True)
