@@ -691,3 +691,18 @@ def test_what_is_known_of_an_action_needs_no_ratio(estimator):
     assert value(log, estimator) == pytest.approx(0.75 * 0.3 + 0.25 * 0.6)
     assert np.allclose(log.ratios, 1.0)
     assert overlap(replace(log, known=None)).average == pytest.approx(0.25)
+
+
+def test_estimates_are_those_of_the_open_bandit_pipeline():
+    """Its release 0.4.1 (Saito et al. 2021, arXiv 2008.07146) gave these numbers on this log; its requirements do not go with ours."""
+    rng = np.random.default_rng(0)
+    logging, target, truth = rng.dirichlet(np.full(4, 2.0), 500), rng.dirichlet(np.ones(4), 500), rng.random((500, 4))
+    model = np.clip(truth + rng.normal(size=(500, 4)) * 0.2, 0, 1)
+    action = np.array([rng.choice(4, p=chances) for chances in logging])
+    reward = (rng.random(500) < truth[np.arange(500), action]).astype(float)
+    log = Trials(action=action, propensity=logging[np.arange(500), action], reward=reward, target=target, model=model, logging=logging)
+    assert value(log, ips) == pytest.approx(0.5127209137337889, rel=1e-12)
+    assert value(log, snips) == pytest.approx(0.542521440000902, rel=1e-12)
+    assert value(log, dr) == pytest.approx(0.5412569471250442, rel=1e-12)
+    assert value(log, partial(switch_dr, tau=1.0)) == pytest.approx(0.4945242417850361, rel=1e-12)
+    assert value(log, partial(switch_dr, tau=3.0)) == pytest.approx(0.5426890573819707, rel=1e-12)
