@@ -54,6 +54,9 @@ bench: $(READY) ## Calls per second beside a bare gRPC echo, and microseconds pe
 bench-strategies: $(READY) ## Every strategy at matched token budgets, with its-hub and treequest beside (an hour; ARGS="--questions 40" is quicker)
 	@$(BIN)/python -m tests.bench.strategies $(ARGS)
 
+bench-engine: $(READY) ## Tokens per second of the bundled models (ARGS="--device cuda" on a GPU)
+	@$(BIN)/python -m tests.bench.engine $(ARGS)
+
 bench-retrain: $(READY) ## Seconds and memory of retraining from logs of 10,000, 100,000 and 1,000,000 rows (ARGS="--rows 10000" for one size)
 	@$(BIN)/python -m tests.bench.retrain $(ARGS)
 

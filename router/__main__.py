@@ -220,7 +220,7 @@ def what_if(  # noqa: PLR0917 - the options of the command
 
 def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever a Question takes
     """Answer it from the log, and print."""
-    from router.evaluation.desk import Question  # noqa: PLC0415
+    from router.evaluation.question import Question  # noqa: PLC0415
     from router.evaluation.run import answered  # noqa: PLC0415 - brings DuckDB
     from router.evaluation.show import show  # noqa: PLC0415
     from router.settings import candidate  # noqa: PLC0415

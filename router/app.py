@@ -37,12 +37,13 @@ from router.learning import learning
 from router.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Arm, Parts, Pipeline, Second
-from router.ports import Encoder, Pacer, Policy, Predictor, Verifier
+from router.ports import Encoder, Pacer, Policy, Verifier
+from router.predictor import first_predictor, retrained
 from router.promotion.keeper import keeping
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
-from router.settings import Choice, Settings
+from router.settings import Settings
 from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants
@@ -192,21 +193,6 @@ def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> 
     }
 
 
-def first_predictor(settings: Settings) -> Predictor:
-    """The retrained one, else the configured one, else the prior: whichever is whole."""
-    retrained = [_retrained(settings)] if (settings.predictor_directory / MANIFEST).exists() else []
-    for choice in (*retrained, settings.predictor):
-        try:
-            return predictors.build(choice.name, choice.options)
-        except BadArtifact as error:
-            log.warning("predictor_skipped", predictor=choice.name, error=error.message)
-    return Prior()
-
-
-def _retrained(settings: Settings) -> Choice:
-    return Choice(name="learned", options={"path": str(settings.predictor_directory)})
-
-
 @asynccontextmanager
 async def _reloading(settings: Settings, pipeline: Pipeline, desk: Desk) -> AsyncIterator[None]:
     """Swap in a retrained predictor when one appears, and other plans when the settings file has them."""
@@ -258,7 +244,7 @@ async def _reload(settings: Settings, pipeline: Pipeline) -> None:
         looked_at = stamp
         if changed(settings.predictor_directory, pipeline.predictor.version):
             try:
-                pipeline.predictor = await asyncio.to_thread(predictors.build, "learned", _retrained(settings).options)
+                pipeline.predictor = await asyncio.to_thread(predictors.build, "learned", retrained(settings).options)
                 log.info("predictor_reloaded", version=pipeline.predictor.version)
             except BadArtifact as error:
                 log.warning("predictor_refused", error=error.message, serving=pipeline.predictor.version)

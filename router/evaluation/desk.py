@@ -5,38 +5,15 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from router.errors import Overloaded, RouterError
+from router.evaluation.question import MOST, Question, Return
 from router.settings import CandidateSettings, Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MOST = 4_000  # episodes: enough for two digits, and seconds of work
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """About a candidate for one tenant, or with `knob` about the candidate along a range of that knob (`values`, or else all of it)."""
-
-    candidate: CandidateSettings
-    tenant: str = "default"
-    source: Path | None = None  # Parquet files; the data folder's journal, if not given
-    most: int = MOST
-    knob: str = ""
-    values: tuple[float, ...] = ()
-
-
-class Return(NamedTuple):
-    """What one request came to: who decided (see `Record.arm`), the quality of its answer, its micro-dollars, and those a right answer was worth."""
-
-    arm: str
-    quality: float
-    cost: float
-    value: float
 
 
 def _answered(settings: Settings, question: Question) -> dict[str, Any]:

@@ -15,15 +15,15 @@ from policies.neural_linear import NeuralLinear
 from predictors import predictors
 from predictors.learned import Learned
 from predictors.training.log import parquet_files
-from router.app import first_predictor
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
-from router.evaluation.desk import Question, Return
 from router.evaluation.episodes import Episode, Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
+from router.evaluation.question import Question, Return
 from router.journal import log_files
 from router.ports import Policy, Predictor
+from router.predictor import first_predictor
 from router.settings import CandidateSettings, Choice, Settings, TenantSettings
 
 KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along

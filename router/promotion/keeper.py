@@ -13,7 +13,8 @@ from policies import policies
 from policies.fixed import Fixed
 from predictors import predictors
 from router.errors import InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
-from router.evaluation.desk import Desk, Question
+from router.evaluation.desk import Desk
+from router.evaluation.question import Question
 from router.pipeline import Arm
 from router.promotion.review import CANDIDATE, CONTROL, from_shadow, from_traffic, guarded
 from router.promotion.state import Guard, Promotion

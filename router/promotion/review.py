@@ -7,8 +7,8 @@ import numpy as np
 
 from policies.evaluation import Trials, sequence
 from policies.evaluation.logs import Array
-from router.evaluation.desk import Return
 from router.evaluation.judge import LOGGED, OURS, always
+from router.evaluation.question import Return
 from router.promotion.state import Guard, Promotion
 from router.settings import PromotionSettings
 

@@ -14,10 +14,10 @@ from policies.fixed import Fixed
 from predictors.learned import Learned
 from router.errors import InvalidQuery, NoSupport, UnknownTenant
 from router.evaluation.board import Board, constant, spread
-from router.evaluation.desk import Question
 from router.evaluation.episodes import read
 from router.evaluation.foresight import Candidate, Foreseen, chances
 from router.evaluation.judge import LOGGED, OURS, Judge, judged
+from router.evaluation.question import Question
 from router.evaluation.run import answered
 from router.settings import CandidateSettings, Choice, PlanSettings, Settings, TenantSettings
 from router.types import Knobs, Record

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from router.evaluation.desk import Return
 from router.evaluation.judge import LOGGED, OURS, always
+from router.evaluation.question import Return
 from router.promotion.keeper import Standing, arms
 from router.promotion.review import from_shadow, from_traffic, guarded
 from router.promotion.state import Guard, Promotion, begun

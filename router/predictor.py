@@ -1,0 +1,28 @@
+"""Which predictor serves."""
+
+import structlog
+
+from predictors import predictors
+from predictors.artifact import MANIFEST
+from predictors.prior import Prior
+from router.errors import BadArtifact
+from router.ports import Predictor
+from router.settings import Choice, Settings
+
+log = structlog.get_logger("rheostat.predictor")
+
+
+def first_predictor(settings: Settings) -> Predictor:
+    """The retrained one, else the configured one, else the prior: whichever is whole."""
+    there = [retrained(settings)] if (settings.predictor_directory / MANIFEST).exists() else []
+    for choice in (*there, settings.predictor):
+        try:
+            return predictors.build(choice.name, choice.options)
+        except BadArtifact as error:
+            log.warning("predictor_skipped", predictor=choice.name, error=error.message)
+    return Prior()
+
+
+def retrained(settings: Settings) -> Choice:
+    """What `rheostat retrain` has written into the data folder."""
+    return Choice(name="learned", options={"path": str(settings.predictor_directory)})
