@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
 from router.admission import Admission, Permits
+from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
 from router.errors import BadArtifact
@@ -36,7 +37,7 @@ from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
 from router.pacing import pacing
-from router.pipeline import Arm, Parts, Pipeline, Second
+from router.pipeline import Parts, Pipeline, Second
 from router.ports import Encoder, Pacer, Policy, Verifier
 from router.predictor import first_predictor, retrained
 from router.promotion.keeper import keeping
@@ -161,11 +162,7 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
 @asynccontextmanager
 async def _promotions(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline, telemetry: Telemetry) -> AsyncIterator[None]:
     """Candidates come to serve, and the honesty guard asks whether routing is worth it."""
-
-    def apply(arms: Mapping[str, Sequence[Arm]]) -> None:
-        pipeline.arms = arms
-
-    async with keeping(settings, store, desk, apply) as keeper:
+    async with keeping(settings, store, desk, pipeline) as keeper:
         telemetry.watch_guard(lambda: {tenant: one.guard.closed for tenant, one in keeper.standings.items()})
         yield
 
@@ -196,16 +193,8 @@ def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> 
 @asynccontextmanager
 async def _reloading(settings: Settings, pipeline: Pipeline, desk: Desk) -> AsyncIterator[None]:
     """Swap in a retrained predictor when one appears, and other plans when the settings file has them."""
-    tasks = [
-        asyncio.create_task(_reload(settings, pipeline), name="predictor-reload"),
-        asyncio.create_task(_reread(settings, pipeline, desk), name="catalogue-reload"),
-    ]
-    try:
+    async with background(predictor_reload=_reload(settings, pipeline), catalogue_reload=_reread(settings, pipeline, desk)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:

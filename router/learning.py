@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from router import archive
+from router.background import background
 from router.errors import StoreUnavailable
 from router.store import Store, stream_key
 from router.types import Record
@@ -31,12 +32,8 @@ class Learner(Protocol[P_co]):
 @asynccontextmanager
 async def learning(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float) -> AsyncIterator[None]:
     """While this is open, `publish` gets new posteriors within about `seconds` of what they are learned from."""
-    task = asyncio.create_task(_follow(store, learner, publish, seconds), name="learning")
-    try:
+    async with background(learning=_follow(store, learner, publish, seconds)):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _follow(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -151,7 +152,7 @@ class Pipeline:
     """Every request is one walk through the parts.
 
     `catalogue`, `predictor`, `learned`, policies by name and tenant that know more than those configured, and `arms`, by tenant, may be replaced at
-    any time: a request keeps what it began with.
+    any time: a request keeps what it began with. `reports` counts what was reported, by tenant.
     """
 
     def __init__(self, parts: Parts, predictor: Predictor) -> None:
@@ -159,6 +160,7 @@ class Pipeline:
         self.predictor = predictor
         self.learned: Mapping[tuple[str, str], Policy] = {}
         self.arms: Mapping[str, Sequence[Arm]] = {}
+        self.reports: Counter[str] = Counter()
         self._parts = parts
         self._rng = np.random.default_rng()  # making one takes longer than deciding
 
@@ -227,6 +229,7 @@ class Pipeline:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
         rows = await self.explain(reward.decision_id, tenant)
         await self._parts.journal.write([rewarded(reward, tenant)])
+        self.reports[tenant] += 1
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
         if (pacer := self._parts.pacers.get(tenant)) and (belief := rated(await self.explain(reward.decision_id, tenant), reward)) is not None:

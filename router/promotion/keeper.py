@@ -2,20 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
+from pydantic import ValidationError
 
 from policies import policies
 from policies.fixed import Fixed
 from predictors import predictors
-from router.errors import InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
+from router.background import background
+from router.errors import BadArtifact, InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
 from router.evaluation.desk import Desk
 from router.evaluation.question import Question
-from router.pipeline import Arm
+from router.pipeline import Arm, Pipeline
 from router.promotion.review import CANDIDATE, CONTROL, from_shadow, from_traffic, guarded
 from router.promotion.state import Guard, Promotion
 from router.settings import CandidateSettings, Choice, PromotionSettings, Section, Settings
@@ -44,11 +47,15 @@ class Standing:
 
 
 async def standing(store: Store, tenant: str) -> Standing:
-    """As it is in Redis."""
+    """As it is in Redis; raises BadArtifact where that is damaged."""
     promotion, guard = await store.ask(lambda redis: redis.hmget(promotion_key(tenant), ["promotion", "guard"]))
-    return Standing(
-        promotion=Promotion.model_validate_json(promotion) if promotion else None, guard=Guard.model_validate_json(guard) if guard else Guard()
-    )
+    try:
+        return Standing(
+            promotion=Promotion.model_validate_json(promotion) if promotion else None,
+            guard=Guard.model_validate_json(guard) if guard else Guard(),
+        )
+    except ValidationError as error:
+        raise BadArtifact(f"what Redis holds of {tenant}'s promotion is damaged: `rheostat promote stop` removes it", tenant=tenant) from error
 
 
 # KEYS: a tenant's hash. ARGV: field, what it was when it was looked at ("" for nothing), what it is to be.
@@ -71,8 +78,13 @@ async def changed(settings: Settings, tenant: str, begins: Promotion | None = No
     if tenant not in settings.tenants:
         raise UnknownTenant(f"no tenant {tenant!r} is configured", tenant=tenant)
     async with attached(settings.redis_url, settings.data / "redis") as store:
-        seen = await standing(store, tenant)
-        old = seen.promotion
+        try:
+            old = (await standing(store, tenant)).promotion
+        except BadArtifact:
+            if not stop:
+                raise
+            await store.ask(lambda redis: redis.delete(promotion_key(tenant)))
+            return Standing()
         if begins and old and old.under_way:
             raise InvalidQuery(f"a candidate is in its {old.stage} already: `rheostat promote stop` takes it back", field="candidate")
         if begins:
@@ -86,37 +98,41 @@ async def changed(settings: Settings, tenant: str, begins: Promotion | None = No
 
 
 @asynccontextmanager
-async def keeping(settings: Settings, store: Store, desk: Desk, apply: Callable[[Mapping[str, Sequence[Arm]]], None]) -> AsyncIterator["Keeper"]:
-    """While this is open, `apply` gets every tenant's arms when they change, and reviews are made."""
-    keeper = Keeper(settings, store, desk, apply)
-    tasks = [asyncio.create_task(work(), name=f"promotion-{work.__name__}") for work in (keeper.follow, keeper.review)]
-    try:
+async def keeping(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline) -> AsyncIterator["Keeper"]:
+    """While this is open, the pipeline has every tenant's arms, and reviews are made."""
+    keeper = Keeper(settings, store, desk, pipeline)
+    async with background(promotion_follow=keeper.follow(), promotion_review=keeper.review()):
         yield keeper
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 class Keeper:
     """One router's part in all tenants' promotions. `standings` is what it last saw."""
 
-    def __init__(self, settings: Settings, store: Store, desk: Desk, apply: Callable[[Mapping[str, Sequence[Arm]]], None]) -> None:
+    def __init__(self, settings: Settings, store: Store, desk: Desk, pipeline: Pipeline) -> None:
         self.standings: dict[str, Standing] = {}
-        self._settings, self._store, self._desk, self._apply = settings, store, desk, apply
-        self._reviewed = b""
+        self._settings, self._store, self._desk, self._pipeline = settings, store, desk, pipeline
+        self._reviewed: Counter[str] = Counter()  # what had been reported at a tenant's last review
 
     async def follow(self) -> None:
         """See changes, whoever made them."""
         while True:
             try:
-                seen = {tenant: await standing(self._store, tenant) for tenant in self._settings.tenants}
+                seen = {tenant: await self._seen(tenant) for tenant in self._settings.tenants}
                 if seen != self.standings:
                     self.standings = seen
-                    self._apply(await asyncio.to_thread(self._arms))
+                    self._pipeline.arms = await asyncio.to_thread(self._arms)
             except StoreUnavailable as error:
                 log.warning("promotions_unknown", error=str(error))
             await asyncio.sleep(_LOOK)
+
+    async def _seen(self, tenant: str) -> Standing:
+        """What is damaged counts as nothing, for this tenant alone; it is reported when it is first seen."""
+        try:
+            return await standing(self._store, tenant)
+        except BadArtifact as error:
+            if self.standings.get(tenant) != Standing():
+                log.error("promotion_damaged", tenant=tenant, error=error.message)
+            return Standing()
 
     def _arms(self) -> dict[str, list[Arm]]:
         found = {}
@@ -128,21 +144,24 @@ class Keeper:
         return found
 
     async def review(self) -> None:
-        """Of every tenant with something to review, by one router at a time."""
+        """Of every tenant of whom something was reported here since the last time, by one router at a time."""
         while True:
             await asyncio.sleep(self._settings.promotion.seconds)
             try:
                 if await self._store.ask(lambda redis: redis.set(reviewing_key(), "1", nx=True, ex=int(_LOCK))):
-                    for tenant in self._settings.tenants:
-                        await self.reviewed(tenant)
+                    for tenant, count in list(self._pipeline.reports.items()):
+                        if count > self._reviewed[tenant]:
+                            self._reviewed[tenant] = count
+                            await self.reviewed(tenant)
                     await self._store.ask(lambda redis: redis.delete(reviewing_key()))
             except StoreUnavailable as error:
                 log.warning("review_delayed", error=str(error))
 
     async def reviewed(self, tenant: str) -> None:
         """One tenant's guard and promotion, by its log."""
-        now, seen = time.time(), await standing(self._store, tenant)
+        now = time.time()
         try:
+            seen = await standing(self._store, tenant)
             if self._settings.tenants[tenant].guard:
                 serves = seen.promotion.candidate if seen.promotion and seen.promotion.stage == "adopted" else CandidateSettings()
                 guard = guarded(await self._desk.answer(Question(candidate=serves, tenant=tenant)), self._settings.promotion, now)

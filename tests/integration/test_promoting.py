@@ -11,6 +11,7 @@ import yaml
 
 from router.app import Service, service
 from router.settings import Choice, PromotionSettings, Settings, TenantSettings, WorkerSettings
+from router.store import attached, promotion_key
 from router.types import Message, Query, Reward, Stage
 from tests.integration.conftest import PLANS, POOLS
 from tests.integration.test_cli import output
@@ -139,6 +140,12 @@ async def test_what_cannot_be_promoted_is_refused(configured: Settings, tmp_path
         code, _, err = await command(configured, tmp_path, "promote", "begin", str(candidate))
         assert (code, "already" in err) == (1, True)
         assert (await promote(configured, tmp_path, "stop"))["promotion"]["stage"] == "rolled back"
+        async with attached(None, configured.data / "redis") as store:
+            whole = await store.ask(lambda redis: redis.hget(promotion_key("default"), "promotion"))
+            await store.ask(lambda redis: redis.hset(promotion_key("default"), "promotion", whole[: len(whole) // 2]))
+        code, _, err = await command(configured, tmp_path, "promote", "status")
+        assert (code, "damaged" in err) == (1, True)
+        assert (await promote(configured, tmp_path, "stop"))["promotion"] is None
         candidate.write_text(yaml.safe_dump({"predictor": str(tmp_path / "nowhere")}))
         code, _, err = await command(configured, tmp_path, "promote", "begin", str(candidate))
         assert (code, "BAD_ARTIFACT" in err) == (1, True)
