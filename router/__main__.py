@@ -193,8 +193,10 @@ def evaluate(
     most: Most = 4_000,
     as_json: Json = False,
 ) -> None:
-    """Say from the decision log what a policy would have earned, beside what acted and the controls, before it serves."""
-    _answer(policy, as_json, tenant=tenant, source=log, most=most)
+    """Say from the decision log what a policy would have earned, beside what acted and the controls, before it serves; exits with 1 if it cannot."""
+    found = _answer(policy, as_json, tenant=tenant, source=log, most=most)
+    if "refused" in next(iter(found["estimates"].values())):
+        raise typer.Exit(1)
 
 
 @app.command("what-if")

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from policies.allocator import Allocator
 from policies.evaluation import Trajectories
 from policies.evaluation.fitted import fitted
 from policies.fixed import Fixed
 from predictors.learned import Learned
+from router.__main__ import app
 from router.errors import InvalidQuery, NoSupport, UnknownTenant
 from router.evaluation.board import Board, constant, spread
 from router.evaluation.episodes import read
@@ -286,6 +288,18 @@ def test_with_a_floor_or_a_cap_every_decision_has_the_value_it_had(settings, pre
 def test_a_question_that_is_not_in_order_is_refused(settings, question, error):
     with pytest.raises(error):
         answered(settings, question)
+
+
+def test_the_command_says_by_its_exit_code_whether_the_log_can_tell(settings, predictor, tmp_path, monkeypatch):
+    config, candidate = tmp_path / "settings.yaml", tmp_path / "candidate.yaml"
+    config.write_text(settings.model_dump_json(exclude={"config"}))
+    candidate.write_text(yaml.safe_dump({"policy": {"name": "fixed", "options": {"plan": "dear"}}, "knobs": {"exploration": 0}}))
+    world.written(logged(predictor, 100, seed=6, knobs=Knobs(value=100.0, max_stages=2)), tmp_path / "sure")
+    monkeypatch.setenv("RHEOSTAT_CONFIG", str(config))
+    told = CliRunner().invoke(app, ["evaluate", "--policy", str(candidate), "--json"])
+    refused = CliRunner().invoke(app, ["evaluate", "--policy", str(candidate), "--log", str(tmp_path / "sure"), "--json"])
+    assert (told.exit_code, refused.exit_code) == (0, 1)
+    assert "explor" in json.loads(refused.stdout)["estimates"][OURS]["refused"]
 
 
 def test_an_empty_log_is_refused(settings, tmp_path):
