@@ -27,7 +27,7 @@ from router.store import Store, attached, promotion_key, reviewing_key
 log = structlog.get_logger("rheostat.promotion")
 _LOOK = 1.0  # seconds until every router has seen a change
 _LOCK = 120.0  # seconds a review may take
-_TRAFFIC = 100_000  # latest rated requests that a canary is judged by, at most
+_TRAFFIC = 50_000  # latest rated requests that a canary is judged by, at most
 S = TypeVar("S", bound=Section)
 
 
