@@ -201,7 +201,8 @@ def test_served_numbers_are_those_of_the_model():
         at, x = posterior.plans.index("" if name == "new" else name), np.array(row(tuple(context), one))
         assert found.success[place] == pytest.approx(np.clip(one + posterior.mean[at] @ x, 0, 1), abs=1e-5)
         assert found.spread()[place] == pytest.approx(np.sqrt(x @ posterior.covariance[at] @ x), rel=1e-3)
-        theta = posterior.mean[at] + 0.5 * (posterior.samples[at] - posterior.mean[at])
+        width = 0.5 + 0.5 * 5 / (5 + posterior.count[at])  # all of it for a plan of which little is known
+        theta = posterior.mean[at] + width * (posterior.samples[at] - posterior.mean[at])
         assert drawn[place] == pytest.approx(np.clip(one + theta @ x, 0, 1), abs=1e-5)
 
 
