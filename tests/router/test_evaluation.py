@@ -55,7 +55,7 @@ def judge_of(board, predictor, value=500.0):
 
 
 def truth(predictor, policy, knobs):
-    acted = list(world.episodes(4_000, 77, predictor, policy, knobs))
+    acted = list(world.episodes(3_000, 77, predictor, policy, knobs))
     return np.mean([one.right for one in acted]), np.mean([one.cost for one in acted])
 
 
@@ -70,8 +70,8 @@ def test_what_a_policy_would_have_earned_is_what_it_earns_when_it_acts(predictor
     knobs = Knobs(value=value, max_stages=2)
     quality, cost = truth(predictor, Allocator(), knobs)
     found, held = [], 0
-    for seed in range(6):
-        board = board_of(logged(predictor, 300, seed, knobs=replace(ACTED, exploration=0.6)), tmp_path / str(seed))
+    for seed in range(5):
+        board = board_of(logged(predictor, 250, seed, knobs=replace(ACTED, exploration=0.6)), tmp_path / str(seed))
         judge = judge_of(board, predictor)
         one = judge.estimates(chances(Candidate(policy=Allocator(), predictor=predictor, knobs=knobs), board, judge.foreseen))
         found.append((one["quality"]["value"], one["cost"]["value"]))

@@ -80,13 +80,13 @@ def test_a_long_good_time_does_not_hide_that_it_is_over():
 
 
 def test_a_candidate_that_is_alike_is_seldom_promoted_however_often_one_looks():
-    """After every ten requests, over a hundred canaries: the error of 5 % counts once."""
+    """After every twenty requests, over a hundred canaries: the error of 5 % counts once."""
     wrong = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         returns: list[Return] = []
-        for _ in range(40):
-            returns += traffic(10, rng, **{"": 0.7, "control": 0.5, "candidate": 0.7})
+        for _ in range(20):
+            returns += traffic(20, rng, **{"": 0.7, "control": 0.5, "candidate": 0.7})
             if from_traffic(CANARY, returns, TERMS, 3.0).stage == "full":
                 wrong += 1
                 break
