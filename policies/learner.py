@@ -10,6 +10,7 @@ import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Learner:
         found: dict[str, Posterior] = {}
         for page in pages:
             network = page.network if deep else None
-            fleet, own = page.tallies(lambda tenant, strand, network=network: self._tally(tenant, strand, network), self._most)  # type: ignore[misc]
+            fleet, own = page.tallies(partial(self._tally, network=network), self._most)
             whole = fit(page.predictor, fleet, network)
             for tenant in (FLEET, *(sorted(tenants) if len(tenants) > 1 else ())):
                 known = fit(page.predictor, own[tenant], network) if tenant in own else whole

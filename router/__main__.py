@@ -213,7 +213,7 @@ def what_if(  # noqa: PLR0917 - the options of the command
     as_json: Json = False,
 ) -> None:
     """Say from the decision log what quality and cost would be along the range of a tenant's knob, before anybody turns it."""
-    from router.evaluation.show import plot as draw  # noqa: PLC0415 - brings rich tables only when needed
+    from router.evaluation.show import plot as draw  # noqa: PLC0415
 
     found = _answer(policy, as_json, tenant=tenant, source=log, most=most, knob=knob, values=tuple(at or ()))
     if plot:

@@ -39,7 +39,7 @@ from router.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline, Second
 from router.ports import Encoder, Pacer, Policy, Verifier
-from router.predictor import first_predictor, retrained
+from router.predictor import first_predictor, fitted
 from router.promotion.keeper import keeping
 from router.registry import Registry
 from router.server import Server
@@ -227,13 +227,12 @@ async def _reload(settings: Settings, pipeline: Pipeline) -> None:
     manifest, looked_at = settings.predictor_directory / MANIFEST, 0
     while True:
         await asyncio.sleep(_RELOAD_SECONDS)
-        stamp = manifest.stat().st_mtime_ns if manifest.exists() else looked_at
-        if stamp == looked_at:
+        if (stamp := _stamp(manifest)) in (looked_at, 0):
             continue
         looked_at = stamp
         if changed(settings.predictor_directory, pipeline.predictor.version):
             try:
-                pipeline.predictor = await asyncio.to_thread(predictors.build, "learned", retrained(settings).options)
+                pipeline.predictor = await asyncio.to_thread(fitted, settings.predictor_directory)
                 log.info("predictor_reloaded", version=pipeline.predictor.version)
             except BadArtifact as error:
                 log.warning("predictor_refused", error=error.message, serving=pipeline.predictor.version)

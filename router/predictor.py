@@ -1,5 +1,7 @@
 """Which predictor serves."""
 
+from pathlib import Path
+
 import structlog
 
 from predictors import predictors
@@ -14,8 +16,8 @@ log = structlog.get_logger("rheostat.predictor")
 
 def first_predictor(settings: Settings) -> Predictor:
     """The retrained one, else the configured one, else the prior: whichever is whole."""
-    there = [retrained(settings)] if (settings.predictor_directory / MANIFEST).exists() else []
-    for choice in (*there, settings.predictor):
+    retrained = [_at(settings.predictor_directory)] if (settings.predictor_directory / MANIFEST).exists() else []
+    for choice in (*retrained, settings.predictor):
         try:
             return predictors.build(choice.name, choice.options)
         except BadArtifact as error:
@@ -23,6 +25,11 @@ def first_predictor(settings: Settings) -> Predictor:
     return Prior()
 
 
-def retrained(settings: Settings) -> Choice:
-    """What `rheostat retrain` has written into the data folder."""
-    return Choice(name="learned", options={"path": str(settings.predictor_directory)})
+def fitted(folder: Path) -> Predictor:
+    """What `rheostat retrain` has written into a folder; raises BadArtifact."""
+    choice = _at(folder)
+    return predictors.build(choice.name, choice.options)
+
+
+def _at(folder: Path) -> Choice:
+    return Choice(name="learned", options={"path": str(folder)})

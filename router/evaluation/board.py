@@ -18,7 +18,8 @@ STOP, ABSTAIN = Action.STOP.value, Action.ABSTAIN.value
 class Board:
     """Episodes as arrays: n of them, of at most T steps, k choices by name. `quality` and `cost` are rewards (n, T).
 
-    `known` (n, T, k) is the quality of ending at a step, where it is known (see `Step.in_hand`), NaN elsewhere.
+    `open` (n, T, k) says which choices there were; `known` (n, T, k) is the quality of ending at a step, where it is known (see `Step.in_hand`), NaN
+    elsewhere.
     """
 
     episodes: Sequence[Episode]
@@ -26,6 +27,7 @@ class Board:
     action: Places
     propensity: Array
     logging: Array
+    open: Mask
     mask: Mask
     quality: Array
     cost: Array
@@ -47,6 +49,7 @@ class Board:
             action=np.zeros(shape, np.int64),
             propensity=np.ones(shape),
             logging=np.zeros((*shape, len(names))),
+            open=np.zeros((*shape, len(names)), bool),
             mask=np.zeros(shape, bool),
             quality=np.zeros(shape),
             cost=np.zeros(shape),
@@ -58,7 +61,7 @@ class Board:
                 at = row, step
                 board.mask[at], board.action[at], board.propensity[at], board.cost[at] = True, place[one.action], one.propensity, one.cost
                 for name, chance in zip(one.open, one.chances, strict=True):
-                    board.logging[row, step, place[name]] = chance
+                    board.logging[row, step, place[name]], board.open[row, step, place[name]] = chance, True
                 board.known[row, step, -2:] = one.in_hand, 0.0
             board.quality[row, len(episode.steps) - 1] = episode.quality
         board.logging[~board.mask, -1] = 1.0
@@ -77,14 +80,10 @@ def constant(board: Board, plan: str) -> Array:
 def spread(board: Board, shares: Mapping[str, float]) -> Array:
     """Buy a plan drawn with these shares, whatever is asked, among those on offer, then end: chances (n, T, k)."""
     target = np.zeros(board.logging.shape)
-    open_ = np.zeros(board.logging.shape, bool)
-    for row, episode in enumerate(board.episodes):
-        for step, one in enumerate(episode.steps):
-            open_[row, step, board.places(one.open)] = True
     drawn = np.array([shares.get(name, 0.0) for name in board.names])
-    target[:, 0] = open_[:, 0] * drawn
+    target[:, 0] = board.open[:, 0] * drawn
     without = target[:, 0].sum(1) == 0
-    target[:, 1:, -2] = open_[:, 1:, -2]
-    target[without, 0, -2] = open_[without, 0, -2]
+    target[:, 1:, -2] = board.open[:, 1:, -2]
+    target[without, 0, -2] = board.open[without, 0, -2]
     target[..., -1] += target.sum(-1) == 0
     return np.asarray(target / target.sum(-1, keepdims=True))

@@ -61,27 +61,12 @@ class Judge:
         return replace(log, model=fitted(log, self.design, offset))
 
     def estimates(self, target: Array, interval: Interval = _INTERVAL) -> dict[str, Any]:
-        """Quality, cost and net worth, each with its interval; or why there is none, with what the model alone says."""
-        logs = self.measured(target)
-        modelled = {name: _modelled(log) for name, log in logs.items()}
-        try:
-            found = {name: estimate(log, wdr, interval) for name, log in logs.items()}
-        except NoSupport as error:
-            return {"refused": error.message, "modelled": modelled}
-        return {
-            "quality": {name: min(1.0, max(0.0, end)) for name, end in _told(found["quality"]).items()},
-            **{name: _told(found[name]) for name in ("cost", "net")},
-            "effective": found["net"].effective,
-            "warnings": list(found["net"].warnings),
-            "modelled": modelled,
-        }
+        """See `_estimated`; of the policy with these chances."""
+        return _estimated(self.measured(target), interval)
 
     def ahead(self, ours: Array, theirs: Array) -> dict[str, Any]:
-        """By how much one is worth more than the other, in micro-dollars per request, paired; or why nobody can say."""
-        try:
-            return _told(difference(self.measured(ours)["net"], self.measured(theirs)["net"], wdr))
-        except NoSupport as error:
-            return {"refused": error.message}
+        """See `_ahead`; of policies with these chances."""
+        return _ahead(self.measured(ours), self.measured(theirs))
 
     def blind(self, target: Array) -> Array:
         """The same first purchases, as often, but whatever is asked: what looking at the query is worth is the difference."""
@@ -130,6 +115,30 @@ def _shares(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{share:.0%} {plan}" for plan, share in shares.items())
 
 
+def _estimated(logs: Mapping[str, Trajectories], interval: Interval = _INTERVAL) -> dict[str, Any]:
+    """Quality, cost and net worth, each with its interval; or why there is none, with what the model alone says."""
+    modelled = {name: _modelled(log) for name, log in logs.items()}
+    try:
+        found = {name: estimate(log, wdr, interval) for name, log in logs.items()}
+    except NoSupport as error:
+        return {"refused": error.message, "modelled": modelled}
+    return {
+        "quality": {name: min(1.0, max(0.0, end)) for name, end in _told(found["quality"]).items()},
+        **{name: _told(found[name]) for name in ("cost", "net")},
+        "effective": found["net"].effective,
+        "warnings": list(found["net"].warnings),
+        "modelled": modelled,
+    }
+
+
+def _ahead(ours: Mapping[str, Trajectories], theirs: Mapping[str, Trajectories]) -> dict[str, Any]:
+    """By how much one is worth more than the other, in micro-dollars per request, paired; or why nobody can say."""
+    try:
+        return _told(difference(ours["net"], theirs["net"], wdr))
+    except NoSupport as error:
+        return {"refused": error.message}
+
+
 def _modelled(log: Trajectories) -> float:
     values = log.values
     assert values is not None
@@ -144,16 +153,17 @@ def judged(candidate: Candidate, board: Board, foreseen: Foreseen) -> dict[str, 
     """The candidate, what acted, and the controls."""
     judge = Judge.of(board, foreseen, candidate.knobs.value)
     target = chances(candidate, board, foreseen)
-    ours = judge.estimates(target)
+    measured = judge.measured(target)
+    ours = _estimated(measured)
     found, spent = {OURS: ours}, ours["cost"]["value"] if "cost" in ours else ours["modelled"]["cost"]
     constants = judge.constants()
     known = {plan: one for plan, one in constants.items() if "refused" not in one}
     best = max(known, key=lambda plan: known[plan]["net"]["value"], default="")
     others = {LOGGED: board.logging, **judge.controls(target, spent, known, best)}
-    found |= {name: judge.estimates(one) for name, one in others.items()}
+    logs = {name: judge.measured(one) for name, one in others.items()}
     return {
-        "estimates": found,
-        "ahead_of": {name: judge.ahead(target, one) for name, one in others.items()},
+        "estimates": found | {name: _estimated(one) for name, one in logs.items()},
+        "ahead_of": {name: _ahead(measured, one) for name, one in logs.items()},
         "best_constant": best,
         "not_judged": [plan for plan in constants if plan not in known],
     }

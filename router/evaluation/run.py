@@ -12,7 +12,6 @@ from policies import policies
 from policies.bandit import Bandit
 from policies.learner import FLEET, Learner
 from policies.neural_linear import NeuralLinear
-from predictors import predictors
 from predictors.learned import Learned
 from predictors.training.log import parquet_files
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
@@ -23,7 +22,7 @@ from router.evaluation.judge import curve, judged
 from router.evaluation.question import Question, Return
 from router.journal import log_files
 from router.ports import Policy, Predictor
-from router.predictor import first_predictor
+from router.predictor import first_predictor, fitted
 from router.settings import CandidateSettings, Choice, Settings, TenantSettings
 
 KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
@@ -103,7 +102,7 @@ def _serving(settings: Settings, name: str) -> Choice:
 def _predictor(settings: Settings, candidate: CandidateSettings) -> Predictor:
     if candidate.predictor is None:
         return first_predictor(settings)
-    return predictors.build("learned", {"path": str(candidate.predictor)})
+    return fitted(candidate.predictor)
 
 
 def _version(predictor: Predictor) -> str:

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from policies import policies
 from policies.fixed import Fixed
-from predictors import predictors
 from router.background import background
 from router.errors import BadArtifact, InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
 from router.evaluation.desk import Desk
 from router.evaluation.question import Question
 from router.pipeline import Arm, Pipeline
+from router.predictor import fitted
 from router.promotion.review import CANDIDATE, CONTROL, from_shadow, from_traffic, guarded
 from router.promotion.state import Guard, Promotion
 from router.settings import CandidateSettings, Choice, PromotionSettings, Section, Settings
@@ -28,7 +28,6 @@ log = structlog.get_logger("rheostat.promotion")
 _LOOK = 1.0  # seconds until every router has seen a change
 _LOCK = 120.0  # seconds a review may take
 _TRAFFIC = 50_000  # latest rated requests that a canary is judged by, at most
-S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,5 +208,5 @@ def _candidate(promotion: Promotion, share: float, configured: Mapping[str, Choi
             knobs["policy"] = choice.name
         else:
             policy = policies.build(choice.name, choice.options)
-    predictor = predictors.build("learned", {"path": str(candidate.predictor)}) if candidate.predictor else None
+    predictor = fitted(candidate.predictor) if candidate.predictor else None
     return Arm(name=CANDIDATE, share=share, policy=policy, predictor=predictor, knobs=knobs, note=f"candidate, {promotion.stage}")
