@@ -37,7 +37,7 @@ from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger import RedisLedger
 from router.pacing import pacing
-from router.pipeline import Parts, Pipeline, Second
+from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
 from router.predictor import first_predictor, fitted
 from router.promotion.keeper import keeping
@@ -48,6 +48,7 @@ from router.settings import Settings
 from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants
+from router.turn import Second
 from workers.backends import backends
 from workers.pool import Pool
 from workers.remote import open_worker

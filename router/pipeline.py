@@ -6,9 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import structlog
@@ -20,18 +18,15 @@ from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, P
 from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
+from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
 from router.types import (
     Action,
     Allocation,
     Answer,
     Batch,
-    Budget,
     Decision,
     Ending,
-    Evidence,
-    Features,
     Final,
-    Knobs,
     Outcome,
     Plan,
     Planned,
@@ -47,37 +42,6 @@ from router.types import (
 log = structlog.get_logger("rheostat.pipeline")
 _LEASE_MARGIN = 30.0  # seconds a hold outlives the deadline, for settling
 _LONGEST_LEASE = 3600.0
-_NOTHING = Features(vector=np.zeros(0, np.float32), names=(), version="")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Second:
-    """A dearer look at a query, for a first decision that is close; its predictor was fitted on what its describer gives.
-
-    Close: the two best choices differ by less than the share `close` of what a right answer is worth.
-    """
-
-    describer: Describer
-    predictor: Predictor
-    close: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """Who decides a share of a tenant's requests, drawn by request; what is None is as configured. `note` is given with the reasons.
-
-    Its knobs take the place of the tenant's, not of those that a request states.
-    """
-
-    name: str
-    share: float
-    policy: Policy | None = None
-    predictor: Predictor | None = None
-    knobs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    note: str = ""
-
-
-AS_CONFIGURED = Arm(name="", share=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,52 +64,6 @@ class Parts:
     new_id: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """Where one request stands: what it may use, and what it has seen."""
-
-    query: Query
-    book: Book
-    bill: Bill
-    features: Features
-    predictor: Predictor
-    policy: Policy
-    plans: tuple[Plan, ...]
-    rng: np.random.Generator
-    evidence: Evidence = field(default_factory=Evidence)
-    best: Answer | None = None
-    stages: list[tuple[str, Usage]] = field(default_factory=list)
-    degraded: list[str] = field(default_factory=list)
-    broken: bool = False  # a pool failed while an answer was in hand
-    note: str = ""
-    short: bool = False  # what the policy chose did not fit the tenant's budget any more
-    late: bool = False  # no plan is expected to be done by the deadline
-    held: float = 0.0  # micro-dollars reserved with the tenant's pacer
-    quality: float | None = None  # of the answer given, once there is one; 0 for an abstention
-
-    @property
-    def left(self) -> Budget:
-        """What the request may still spend."""
-        return self.query.budget.less(self.bill.usage)
-
-    @property
-    def knobs(self) -> Knobs:
-        """The request's, with the bar that keeps its risk."""
-        knobs = self.query.knobs
-        return knobs if knobs.risk >= 1 else replace(knobs, abstain_below=max(knobs.abstain_below, self.predictor.bar(knobs.risk)))
-
-    def plan(self, name: str) -> Plan:
-        """One of its plans."""
-        return next(plan for plan in self.plans if plan.id == name)
-
-    def final(self, ending: Ending) -> Final:
-        """The end of the request as it stands."""
-        degraded = (*self.degraded, "STORE_UNAVAILABLE") if self.bill.degraded else tuple(self.degraded)
-        receipt = Receipt(usage=self.bill.usage, stages=tuple(self.stages))
-        answer = None if ending == "abstained" else self.best
-        return Final(decision_id=self.book.decision_id, answer=answer, receipt=receipt, ending=ending, degraded=degraded)
 
 
 class Pipeline:
@@ -415,7 +333,7 @@ class Pipeline:
             query=query,
             book=replace(book, query=query, arm=arm.name),
             bill=bill,
-            features=_NOTHING,
+            features=NOTHING,
             predictor=arm.predictor or self.predictor,
             policy=arm.policy or self._policy(query),
             plans=self._allowed(query),

@@ -1,24 +1,18 @@
 """Settings: environment (`RHEOSTAT_`), then the YAML file that `RHEOSTAT_CONFIG` names, then defaults that need nothing configured."""
 
-import math
 import os
 from pathlib import Path
 from types import MappingProxyType
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from router.tenants import DAY, Retention, Tenant, Window
-from router.types import Budget, Knobs, Objective, Plan, Price
+from router.section import Section
+from router.terms import TenantSettings
+from router.types import Budget, Plan, Price
 
 MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
-
-
-class Section(BaseModel):
-    """A part of the settings; unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Choice(Section):
@@ -133,63 +127,6 @@ def _bundled_plans() -> dict[str, PlanSettings]:
         ),
         "large-tree": PlanSettings(pool="large", strategy="beam", options={"beams": 4, "children": 4}, tokens=120_000, cost=120_000, price=_LARGE),
     }
-
-
-_VALUE = 8_000.0  # micro-dollars, where a tenant says nothing of what it wants
-
-
-class TenantSettings(Section):
-    """One tenant's standing terms; see `Knobs` for what each knob does. It names one of `value`, `floor` and `cap`; none is a value of 8,000."""
-
-    value: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Micro-dollars one right answer is worth."""
-    floor: float | None = Field(None, gt=0, le=1)
-    """Mean quality to be had at the least cost."""
-    cap: int | None = Field(None, gt=0)
-    """Micro-dollars that may be spent in every window, for the most quality."""
-    window: float | None = Field(None, ge=1, allow_inf_nan=False)
-    """Seconds of the cap's window, counted from the beginning of 1970; none: a day."""
-    abstain_below: float = Field(0.0, ge=0, le=1)
-    risk: float = Field(1.0, ge=0, le=1)
-    """Share of the answers given that may be wrong; 1 promises nothing."""
-    seconds: float | None = Field(None, gt=0)
-    """Within which an answer is wanted; plans that are not expected to be done in time are not bought. None: the caller's deadline alone."""
-    exploration: float = Field(0.02, ge=0, le=1)
-    """Share of decisions drawn uniformly, so that the log can teach."""
-    max_stages: int = Field(4, ge=1, le=8)
-    plans: tuple[str, ...] = ()
-    policy: str = ""
-    cache: bool = True
-    per_minute: int | None = Field(None, gt=0)
-    """Micro-dollars."""
-    per_day: int | None = Field(None, gt=0)
-    retention: Retention = Retention.HASH
-    guard: bool = True
-    """Serve the best constant plan where routing is no better by the tenant's own log."""
-
-    @model_validator(mode="after")
-    def _one_objective(self) -> "TenantSettings":
-        named = [name for name in ("value", "floor", "cap") if getattr(self, name) is not None]
-        if len(named) > 1:
-            raise ValueError(f"{' and '.join(named)} contradict one another: a tenant has exactly one objective, so keep one and remove the rest")
-        if self.window is not None and self.cap is None:
-            raise ValueError("window is that of a cap: name a cap, or remove window")
-        return self
-
-    def tenant(self, name: str) -> Tenant:
-        """As the router's noun."""
-        knobs = {field: getattr(self, field) for field in Knobs.__dataclass_fields__}
-        knobs |= {"value": _VALUE if self.value is None else self.value, "seconds": math.inf if self.seconds is None else self.seconds}
-        window = DAY.seconds if self.window is None else self.window
-        objective = None if self.floor is None and self.cap is None else Objective(floor=self.floor, cap=self.cap, window=window)
-        windows = [Window("minute", 60, self.per_minute), DAY._replace(limit=self.per_day), Window("cap", window, self.cap)]
-        return Tenant(
-            id=name,
-            knobs=Knobs(**knobs),
-            objective=objective,
-            windows=tuple(one for one in windows if one.limit is not None or one.name == DAY.name),
-            retention=self.retention,
-        )
 
 
 class CandidateSettings(Section):

@@ -18,6 +18,21 @@ class Retention(StrEnum):
     FULL = "full"
 
 
+class Priority(StrEnum):
+    """Who goes first when there is a queue."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class CacheScope(StrEnum):
+    """Who may be given a tenant's answers again: the tenant, or every tenant that declares its answers public too."""
+
+    TENANT = "tenant"
+    PUBLIC = "public"
+
+
 class Window(NamedTuple):
     """At most `limit` micro-dollars may be spent in every `seconds`, counted from the beginning of 1970 (UTC); None: spending is only counted."""
 
@@ -38,6 +53,9 @@ class Tenant:
     objective: Objective | None = None
     windows: tuple[Window, ...] = (DAY,)
     retention: Retention = Retention.HASH
+    priority: Priority = Priority.NORMAL
+    cache_scope: CacheScope = CacheScope.TENANT
+    semantic_risk: float | None = None
 
     def retain(self, prompt: str) -> str:
         """What may be kept of a prompt: nothing, a hash that is this tenant's own, or the text."""

@@ -23,7 +23,8 @@ from router.evaluation.question import Question, Return
 from router.journal import log_files
 from router.ports import Policy, Predictor
 from router.predictor import first_predictor, fitted
-from router.settings import CandidateSettings, Choice, Settings, TenantSettings
+from router.settings import CandidateSettings, Choice, Settings
+from router.terms import TenantSettings
 
 KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
 _BULK = (

@@ -17,12 +17,14 @@ from router.background import background
 from router.errors import BadArtifact, InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
 from router.evaluation.desk import Desk
 from router.evaluation.question import Question
-from router.pipeline import Arm, Pipeline
+from router.pipeline import Pipeline
 from router.predictor import fitted
 from router.promotion.review import CANDIDATE, CONTROL, from_shadow, from_traffic, guarded
 from router.promotion.state import Guard, Promotion
-from router.settings import CandidateSettings, Choice, PromotionSettings, Section, Settings
+from router.section import Section
+from router.settings import CandidateSettings, Choice, PromotionSettings, Settings
 from router.store import Store, attached, promotion_key, reviewing_key
+from router.turn import Arm
 
 log = structlog.get_logger("rheostat.promotion")
 _LOOK = 1.0  # seconds until every router has seen a change

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from router.settings import CandidateSettings, Section
+from router.section import Section
+from router.settings import CandidateSettings
 
 Stage = Literal["shadow", "canary", "full", "adopted", "rejected", "rolled back"]
 KNOBS = frozenset(("abstain_below", "risk", "exploration"))  # that a candidate may have of its own: others change what is asked of it, or its cost

@@ -19,10 +19,10 @@ from router.settings import (
     PoolSettings,
     ServerSettings,
     Settings,
-    TenantSettings,
     WorkerSettings,
     bundled_model,
 )
+from router.terms import TenantSettings
 
 CHEAP = (0.1, 0.4, 0.0)
 

@@ -15,8 +15,9 @@ from predictors.features import Featurizer
 from predictors.prior import Prior
 from router.app import Service, service
 from router.pipeline import Pipeline
-from router.settings import Choice, SecondSettings, Settings, TenantSettings, WorkerSettings
+from router.settings import Choice, SecondSettings, Settings, WorkerSettings
 from router.telemetry import Telemetry
+from router.terms import TenantSettings
 from router.types import Final, Knobs, Message, Query, Record, Task
 from tests.integration.conftest import POOLS
 from tests.predictors.embedder import DIM, Embedder, served

@@ -10,7 +10,8 @@ from rheostat.v1 import evaluation_pb2, query_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
 from router.app import Service, service
-from router.settings import Choice, Settings, TenantSettings, WorkerSettings
+from router.settings import Choice, Settings, WorkerSettings
+from router.terms import TenantSettings
 from router.types import Knobs, Message, Query, Reward, Task
 from tests.integration.conftest import POOLS
 from tests.integration.test_cli import output

@@ -16,8 +16,9 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
 from router.app import service
 from router.exam import draw
-from router.settings import PlanSettings, Settings, TenantSettings, WorkerSettings
+from router.settings import PlanSettings, Settings, WorkerSettings
 from router.status import error_of
+from router.terms import TenantSettings
 from tests.integration.conftest import POOLS
 
 PRICE = (0.11, 0.45, 0.8)

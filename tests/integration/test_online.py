@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from router.app import Service, service
-from router.settings import Choice, Settings, TenantSettings, WorkerSettings
+from router.settings import Choice, Settings, WorkerSettings
+from router.terms import TenantSettings
 from router.types import Knobs, Message, Query, Reward, Task
 from tests.integration.conftest import POOLS
 

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from router.app import Service, service
-from router.settings import Choice, PromotionSettings, Settings, TenantSettings, WorkerSettings
+from router.settings import Choice, PromotionSettings, Settings, WorkerSettings
 from router.store import attached, promotion_key
+from router.terms import TenantSettings
 from router.types import Message, Query, Reward, Stage
 from tests.integration.conftest import PLANS, POOLS
 from tests.integration.test_cli import output

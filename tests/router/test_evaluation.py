@@ -21,7 +21,8 @@ from router.evaluation.foresight import Candidate, Foreseen, chances
 from router.evaluation.judge import LOGGED, OURS, Judge, judged
 from router.evaluation.question import Question
 from router.evaluation.run import answered
-from router.settings import CandidateSettings, Choice, PlanSettings, Settings, TenantSettings
+from router.settings import CandidateSettings, Choice, PlanSettings, Settings
+from router.terms import TenantSettings
 from router.types import Knobs, Record
 from tests.predictors import world
 

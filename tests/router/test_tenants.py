@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from router.errors import UnknownTenant
-from router.settings import TenantSettings
 from router.tenants import DAY, Retention, Tenant, Tenants, Window
+from router.terms import TenantSettings
 from router.types import Objective
 
 

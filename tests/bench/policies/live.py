@@ -24,7 +24,8 @@ from policies import metrics
 from router.app import service
 from router.benchmark.board import load
 from router.benchmark.run import BUNDLED
-from router.settings import Choice, LearningSettings, ServerSettings, Settings, TenantSettings
+from router.settings import Choice, LearningSettings, ServerSettings, Settings
+from router.terms import TenantSettings
 from tests.bench.policies.problems import Array, Places
 
 NEW = "large-solve"
