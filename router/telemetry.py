@@ -193,7 +193,7 @@ class Telemetry:
 
         def gauge(name: str, unit: str, description: str, of: Callable[[Standing], float]) -> None:
             def observe(_: CallbackOptions) -> list[Observation]:
-                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in pacers.items()]
+                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in list(pacers.items())]
 
             self._meter.create_observable_gauge(name, [observe], unit, description)
 
