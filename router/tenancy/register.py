@@ -17,7 +17,7 @@ from router.errors import ConfiguredTenant, EtagMismatch, InvalidTerms, StoreUna
 from router.rows import Change, FieldChange, Rows
 from router.section import Section
 from router.settings import Settings
-from router.store import Store
+from router.store import Store, attached
 from router.terms import TenantSettings
 
 log = structlog.get_logger("rheostat.tenancy")
@@ -187,6 +187,14 @@ async def registered(store: Store, settings: Settings) -> Register:
     register = Register(store, settings.tenants, lambda: (settings.plans, settings.policies))
     await register.look()
     return register
+
+
+async def with_stored(settings: Settings) -> Settings:
+    """The settings, with the tenants that are stored, if the Redis of a service with these settings can be reached."""
+    async with attached(settings.redis_url, settings.data / "redis") as store:
+        with suppress(StoreUnavailable):
+            return settings.model_copy(update={"tenants": (await registered(store, settings)).terms})
+    return settings
 
 
 def _row(one: Tenancy) -> bytes:

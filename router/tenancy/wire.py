@@ -28,11 +28,11 @@ def tenant_to_pb(one: Tenancy) -> pb.Tenant:
         create_time=datetime.fromtimestamp(one.created, UTC) if one.stored else None,
         update_time=datetime.fromtimestamp(one.updated, UTC) if one.stored else None,
     )
-    fill(found, {name: value for name, value in one.terms.model_dump(mode="json").items() if value is not None})
+    state(found, {name: value for name, value in one.terms.model_dump(mode="json").items() if value is not None})
     return found
 
 
-def fill(message: pb.Tenant, terms: Given) -> None:
+def state(message: pb.Tenant, terms: Given) -> None:
     """State terms in a message; raises TypeError or ValueError for a value that is of no such kind."""
     for name, value in terms.items():
         if name == "plans":
