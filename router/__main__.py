@@ -20,6 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from router.access.commands import keys
+from router.access.redaction import masked, redact
 from router.channel import Service
 from router.console import Json, calling, err, out
 from router.console import explained as _explained
@@ -338,11 +339,8 @@ def _stood(tenant: str, as_json: bool, begins: Any = None, *, stop: bool = False
 @config.command("show")
 def config_show(as_json: Json = False) -> None:
     """Print the settings as they are in force."""
-    settings = _settings()
-    if as_json:
-        print(settings.model_dump_json(indent=2))
-    else:
-        out.print(settings.model_dump(mode="json"))
+    told = masked(_settings().model_dump_json(indent=2))
+    print(told) if as_json else out.print(json.loads(told))
 
 
 @config.command("check")
@@ -394,6 +392,7 @@ def main() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            redact,
             shape,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -28,6 +28,7 @@ from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
 from router.access.door import open_door
+from router.access.redaction import masked
 from router.admission import Admission, Permits
 from router.background import background
 from router.cache import RedisCache
@@ -205,7 +206,7 @@ def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> 
         "gRPC": address + (" (TLS)" if settings.server.tls else ""),
         "access": settings.access.told,
         "worker": worker,
-        "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
+        "Redis": masked(settings.redis_url or "") or f"our own, in {settings.data / 'redis'}",
         "decision log": str(settings.data / "journal"),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),

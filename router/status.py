@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from router.access.redaction import masked
 from router.errors import BudgetExhausted, InvalidQuery, InvalidTerms, RouterError, error_named
 
 DOMAIN = "rheostat"
@@ -16,7 +17,8 @@ MOST_VIOLATIONS = 16  # trailers are small: more would make the client see anoth
 
 def status_of(error: RouterError) -> status_pb2.Status:
     """ErrorInfo always; RetryInfo where trying again may help; QuotaFailure when it is about money; BadRequest when it is about fields."""
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
+    metadata = {name: masked(value) for name, value in error.metadata.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)]
     if error.retry_after is not None:
         details.append(
             error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=round(error.retry_after % 1 * 1e9), seconds=int(error.retry_after)))
@@ -55,7 +57,7 @@ def error_of(failure: grpc.aio.AioRpcError) -> RouterError | None:
 
 
 def _status(code: int, message: str, details: Iterable[Message]) -> status_pb2.Status:
-    status = status_pb2.Status(code=code, message=message)
+    status = status_pb2.Status(code=code, message=masked(message))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
