@@ -10,7 +10,7 @@ READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts audit fmt bench bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,10 @@ types: $(READY) ## mypy, strict
 
 contracts: $(READY) ## Which package may import which
 	@$(BIN)/lint-imports --no-logo
+
+audit: $(READY) ## Known vulnerabilities of what is pinned; fails where there are any, and says so where no advisory database can be reached
+	@$(PIP) install --constraint constraints.txt --group audit
+	@$(BIN)/python -m tests.audit
 
 fmt: $(READY) ## Format, and mend what can be mended
 	@$(BIN)/ruff format

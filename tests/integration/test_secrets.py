@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import grpc
 import pytest
@@ -120,6 +121,8 @@ async def administered(address: str, admin: str, folder: Path) -> set[str]:
     code, out, _ = await output("tenants", "list", "--json", **given)
     found = {one["name"]: one for one in json.loads(out)}
     assert (found["acme"]["value"], found["lab"]["retention"], found["default"]["source"]) == (500, "none", "file")
+    code, out, err = await output("promote", "status", "--tenant", "lab", "--json", RHEOSTAT_CONFIG=str(folder / "settings.yaml"))
+    assert (code, json.loads(out or "null")) == (0, {"promotion": None, "guard": ANY}), err
     code, out, _ = await output("keys", "create", "--role", "caller", "--tenant", "lab", **given)
     first = out.strip()
     code, out, _ = await output("ask", "What is 2 + 2?", "--address", address, "--key", first, "--json")
