@@ -38,10 +38,10 @@ class Tokens:
         """Whose token this is. Raises InvalidCredentials, and ExpiredCredentials for one of the issuer's that has ended."""
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         if digest not in self._known:
-            claims = self._verified(token)
+            claims, ends = self._verified(token)
             if len(self._known) >= _MOST:
                 self._known.clear()
-            self._known[digest] = self._bearer(claims), float(claims["exp"]) + self._settings.leeway
+            self._known[digest] = self._bearer(claims), ends
         principal, ends = self._known[digest]
         if self._now() >= ends:
             raise ExpiredCredentials
@@ -61,21 +61,28 @@ class Tokens:
             except ValueError as error:
                 log.error("jwt_keys_refused", error=str(error))
 
-    def _verified(self, token: str) -> Mapping[str, Any]:
+    def _verified(self, token: str) -> tuple[Mapping[str, Any], float]:
+        """Its claims, and when it ends, in Unix seconds. That it has ended is told only of one with which nothing else is wrong."""
         try:
-            return jwt.decode(
-                token,
-                self._key(jwt.get_unverified_header(token).get("kid")),
-                algorithms=self._settings.algorithms,
-                audience=self._settings.audience,
-                issuer=self._settings.issuer,
-                leeway=self._settings.leeway,
-                options={"require": ["exp", "iss", "aud"]},
-            )
+            claims = self._decoded(token, ended=True)
+            self._decoded(token, ended=False)
+            return claims, float(claims["exp"]) + self._settings.leeway
         except jwt.ExpiredSignatureError as error:
             raise ExpiredCredentials from error
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError) as error:  # whatever a forged one brings the library to
             raise InvalidCredentials from error
+
+    def _decoded(self, token: str, *, ended: bool) -> Mapping[str, Any]:
+        """Raises whatever the library does; with `ended`, not for a token that has."""
+        return jwt.decode(
+            token,
+            self._key(jwt.get_unverified_header(token).get("kid")),
+            algorithms=self._settings.algorithms,
+            audience=self._settings.audience,
+            issuer=self._settings.issuer,
+            leeway=self._settings.leeway,
+            options={"require": ["exp", "iss", "aud"], "verify_exp": not ended},
+        )
 
     def _key(self, name: object) -> Key:
         """The one that the token names, or the only one."""

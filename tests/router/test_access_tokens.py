@@ -38,7 +38,7 @@ KINDS: dict[str, Any] = {
 
 def claims(**other: Any) -> dict[str, Any]:
     now = time.time()
-    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": now + 60, "nbf": now - 60, "tenant": "acme", "roles": ["caller"]}
+    found = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": now + 3_600, "nbf": now - 60, "tenant": "acme", "roles": ["caller"]}
     return {name: value for name, value in (found | other).items() if value is not None}
 
 
@@ -97,9 +97,13 @@ FORGED = {
     "no audience": token(aud=None),
     "wrong issuer": token(iss="https://other.example"),
     "no issuer": token(iss=None),
+    "wrong audience, and ended": token(aud="other", exp=time.time() - 600),
+    "wrong issuer, and ended": token(iss="https://other.example", exp=time.time() - 600),
+    "another's key, and ended": token(OTHER, exp=time.time() - 600),
     "no end": token(exp=None),
+    "an end beyond all time": token(exp=10**400),
     "an end that is no time": token(exp="soon"),
-    "not yet": token(nbf=time.time() + 600),
+    "not yet": token(nbf=time.time() + 36_000),
     "algorithm none": signed({"alg": "none", "kid": "rsa"}, b""),
     "algorithm None": signed({"alg": "None", "kid": "rsa"}, b""),
     "no algorithm": signed({"kid": "rsa"}, b""),
