@@ -21,6 +21,7 @@ from rich.table import Table
 
 from router.access.commands import keys
 from router.access.redaction import masked, redact
+from router.access.settings import AccessSettings
 from router.channel import Service
 from router.console import Json, calling, err, out
 from router.console import explained as _explained
@@ -86,7 +87,7 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
     from router.practice import demonstrate  # noqa: PLC0415 - not needed by the other commands
 
     with tempfile.TemporaryDirectory(prefix="rheostat-demo-") as folder:
-        settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"))
+        settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"), access=AccessSettings())
         report = _run(demonstrate(settings, questions, err if as_json else out))
     if as_json:
         print(json.dumps(report.to_json(), indent=2))

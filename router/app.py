@@ -49,7 +49,7 @@ from router.service import RouterService
 from router.settings import Settings
 from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
-from router.tenancy.register import Register, open_register
+from router.tenancy.register import Register, Tenancy, open_register
 from router.tenants import Tenants
 from router.terms import TenantSettings
 from router.turn import Second
@@ -93,9 +93,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         desk = Desk(settings)
         stack.callback(desk.close)
         register = await stack.enter_async_context(open_register(store, settings, desk.offered))
-        register.watch(desk.judge_for)
+        register.watch(lambda _: desk.judge_for(register.terms))
         tenants = Tenants({})
-        register.watch(lambda terms: tenants.swap({name: one.tenant(name) for name, one in terms.items()}))
+        register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
@@ -148,8 +148,8 @@ async def _pacing(register: Register, store: Store) -> AsyncIterator[Mapping[str
     shared: dict[str, Pacer] = {}
     objectives: dict[str, Objective] = {}
 
-    def keep(terms: Mapping[str, TenantSettings]) -> None:
-        wanted = {name: objective for name, one in terms.items() if (objective := one.tenant(name).objective)}
+    def keep(found: Mapping[str, Tenancy]) -> None:
+        wanted = {name: one.tenant.objective for name, one in found.items() if one.tenant.objective}
         for name in [name for name, objective in objectives.items() if wanted.get(name) != objective]:
             del pacers[name], shared[pace_key(name, objectives.pop(name))]
         for name in wanted.keys() - objectives.keys():

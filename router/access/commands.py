@@ -31,7 +31,7 @@ def create(
     role: Annotated[list[Role], typer.Option(help="What the key may do; may be repeated.")],
     tenant: Annotated[str, typer.Option(help="Whose requests it makes; only an admin's may be of none.", show_default=False)] = "",
     note: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
-    days: Annotated[float | None, typer.Option(min=0.0, help="Days after which it ends; never, if not given.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.001, help="Days after which it ends; never, if not given.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help=_OFFLINE)] = False,
     service: Service,
     as_json: Json = False,

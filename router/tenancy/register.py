@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -18,12 +18,14 @@ from router.rows import Change, FieldChange, Rows
 from router.section import Section
 from router.settings import Settings
 from router.store import Store, attached
+from router.tenants import Tenant
 from router.terms import TenantSettings
 
 log = structlog.get_logger("rheostat.tenancy")
 _TRIES = 32  # to be the next to write, among those who change one tenant
 
 Offered = tuple[Collection[str], Collection[str]]  # names of plans and of policies
+Watcher = Callable[[Mapping[str, "Tenancy"]], None]
 Given = dict[str, Any]  # terms by name, as they were stated: those that were not have the defaults
 
 
@@ -46,6 +48,11 @@ class Tenancy:
     stored: bool = False
     created: float = 0.0
     updated: float = 0.0
+    tenant: Tenant = field(init=False, compare=False)
+    """The terms as the router's noun: made once, as there may be thousands of tenants and one that changes."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tenant", self.terms.tenant(self.name))
 
     @property
     def given(self) -> Given:
@@ -59,8 +66,8 @@ class Register:
     def __init__(self, store: Store, configured: Mapping[str, TenantSettings], offered: Callable[[], Offered]) -> None:
         self._configured = {name: Tenancy(name=name, terms=terms, etag=_digest(terms)) for name, terms in configured.items()}
         self._offered = offered
-        self._watchers: list[Callable[[Mapping[str, TenantSettings]], None]] = []
-        self._damaged: set[bytes] = set()  # rows that were reported
+        self._watchers: list[Watcher] = []
+        self._rows_seen: Mapping[str, bytes] = {}
         self._rows = Rows(store, "tenants", self._see)
         self.tenancies: Mapping[str, Tenancy] = self._configured
         self.look, self.follow = self._rows.look, self._rows.follow
@@ -70,10 +77,10 @@ class Register:
         """Those in force, by tenant."""
         return {name: one.terms for name, one in self.tenancies.items()}
 
-    def watch(self, changed: Callable[[Mapping[str, TenantSettings]], None]) -> None:
-        """Have the terms in force told to this one, now and whenever they change."""
+    def watch(self, changed: Watcher) -> None:
+        """Have the tenancies in force told to this one, now and whenever they change."""
         self._watchers.append(changed)
-        changed(self.terms)
+        changed(self.tenancies)
 
     def __getitem__(self, name: str) -> Tenancy:
         """The tenancy of this name; raises UnknownTenant."""
@@ -155,21 +162,20 @@ class Register:
 
     def _see(self, rows: Mapping[str, bytes]) -> None:
         stored = {name: one for name, row in rows.items() if (one := self._read(name, row))}
-        self._damaged &= set(rows.values())
-        self.tenancies = self._configured | stored
+        self._rows_seen, self.tenancies = rows, self._configured | stored
         for changed in self._watchers:
-            changed(self.terms)
+            changed(self.tenancies)
 
     def _read(self, name: str, row: bytes) -> Tenancy | None:
-        """A row that is damaged leaves this tenant alone with its last terms; it is reported once."""
+        """What it was, where the row is as it was. A row that is damaged leaves this tenant alone with its last terms; it is reported once."""
+        if self._rows_seen.get(name) == row:
+            return self.tenancies.get(name)
         try:
             found = _Row.model_validate_json(row)
         except ValidationError as error:
-            if row not in self._damaged:
-                self._damaged.add(row)
-                log.error("tenant_damaged", tenant=name, error=str(error))
+            log.error("tenant_damaged", tenant=name, error=str(error))
             return self.tenancies.get(name)
-        return Tenancy(name=name, stored=True, **{field: getattr(found, field) for field in _Row.model_fields})
+        return Tenancy(name=name, stored=True, **{part: getattr(found, part) for part in _Row.model_fields})
 
 
 @asynccontextmanager

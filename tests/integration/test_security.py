@@ -225,3 +225,17 @@ async def test_what_is_open_stays_as_it_was(running: Service) -> None:
         assert (changed.per_day_microdollars, changed.source) == (700, tenant_pb2.TENANT_SOURCE_STORED)
         await stub.DeleteTenant(tenant_service_pb2.DeleteTenantRequest(name="poor", etag=changed.etag))
         assert (await stub.GetTenant(tenant_service_pb2.GetTenantRequest(name="poor"))).tenant.per_day_microdollars == 600
+
+
+async def test_a_tenant_that_goes_while_it_is_answered_has_its_answer_and_pays(running: Service) -> None:
+    async with grpc.aio.insecure_channel(running.address) as channel:
+        tenants, router = TenantServiceStub(channel), RouterServiceStub(channel)
+        await tenants.CreateTenant(tenant_service_pb2.CreateTenantRequest(tenant=tenant_pb2.Tenant(name="acme", cap_microdollars=10_000_000)))
+        query = asked("acme").query
+        query.knobs.plans[:] = ["long"]
+        events = aiter(router.AnswerQuery(router_service_pb2.AnswerQueryRequest(query=query), timeout=60))
+        assert (await anext(events)).stage.decision.plan == "long"
+        await tenants.DeleteTenant(tenant_service_pb2.DeleteTenantRequest(name="acme"))
+        assert await reason(router.PlanQuery(asked("acme"))) == "UNKNOWN_TENANT"
+        *_, last = [event async for event in events]
+        assert last.final.receipt.usage.cost_microdollars > 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from router.background import background
 from router.errors import ConfiguredTenant, EtagMismatch, InvalidTerms, StoreUnavailable, TenantExists, UnknownTenant
 from router.rows import Change, changes
 from router.store import Store, open_redis, rows_key
-from router.tenancy.register import Register
+from router.tenancy.register import Register, Tenancy
 from router.terms import TenantSettings
 from router.types import Knobs
 
@@ -136,12 +137,12 @@ async def test_of_writers_with_one_etag_one_wins(register: Register, store: Stor
 async def test_a_change_is_seen_by_others_within_a_second_and_a_dead_redis_changes_nothing(tmp_path: Path, mortal_redis: Any) -> None:
     async with open_redis(mortal_redis.url, tmp_path) as store:
         here, there = a_register(store), a_register(store)
-        told: list[dict[str, TenantSettings]] = []
-        there.watch(lambda terms: told.append(dict(terms)))
+        told: list[Mapping[str, Tenancy]] = []
+        there.watch(told.append)
         async with background(here=here.follow(), there=there.follow()):
             await here.update("acme", to(value=5.0), actor="ada", missing=True)
             await seen(there, "acme", value=5.0)
-            assert told[-1]["acme"].value == 5.0
+            assert told[-1]["acme"].terms.value == 5.0
             mortal_redis.kill()
             with pytest.raises(StoreUnavailable):
                 await here.update("acme", to(value=6.0), actor="ada")
