@@ -35,7 +35,7 @@ from router.errors import BadArtifact
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
@@ -47,7 +47,7 @@ from router.service import RouterService
 from router.settings import Settings
 from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
-from router.tenants import Tenants
+from router.tenants import Tenants, Window
 from router.turn import Second
 from workers.backends import backends
 from workers.pool import Pool
@@ -86,7 +86,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
         executor = await stack.enter_async_context(open_worker(worker))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
         telemetry.watch_journal(lambda: journal.pending)
@@ -130,6 +130,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+def _fleet(settings: Settings) -> tuple[Window, ...]:
+    """None where nothing is limited: spending is counted by tenant anyway."""
+    windows = settings.fleet.windows
+    return windows if any(window.limit is not None for window in windows) else ()
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
 from router.types import (
     Action,
     Allocation,
+    Amount,
     Answer,
     Batch,
     Decision,
@@ -231,7 +232,7 @@ class Pipeline:
 
     async def _covered(self, turn: Turn, plan: Plan) -> bool:
         """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""
-        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.cost + (plan.budget.cost or 0))
+        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.amount.plus(plan.worst))
 
     async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
         """Take the second look where the first decision is close; the request then goes on with what it showed.
@@ -387,24 +388,29 @@ class Pipeline:
         for name in query.knobs.plans:
             if name not in catalogue:
                 raise UnknownPlan(f"no plan {name!r} is in the catalogue; there are {', '.join(catalogue)}", plan=name)
-        return tuple(plan for name, plan in catalogue.items() if name in query.knobs.plans or not query.knobs.plans)
+        named = [plan for name, plan in catalogue.items() if name in query.knobs.plans or not query.knobs.plans]
+        if not self._parts.tenants[query.tenant].counts_tokens:
+            return tuple(named)
+        bounded = tuple(plan for plan in named if plan.budget.tokens is not None)
+        if not bounded:
+            raise UnknownPlan("no plan on offer has a ceiling on its tokens, which this tenant's budget in tokens needs", plan=named[0].id)
+        return bounded
 
     def _affordable(self, turn: Turn) -> tuple[Plan, ...]:
         """Plans whose ceiling fits what is left; a request's budget so is never passed."""
         left = turn.left
         return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
 
-    def _worst(self, query: Query) -> tuple[int, int]:
-        """Micro-dollars this request can cost at the very most, and those without which it can buy nothing.
+    def _worst(self, query: Query) -> tuple[Amount, Amount]:
+        """What this request can come to at the very most, and that without which it can buy nothing.
 
         Checks names on the way, before anything is held.
         """
         self._policy(query)
-        costs = [plan.budget.cost or 0 for plan in self._allowed(query)]
-        worst = max(costs) * query.knobs.max_stages
-        if query.budget.cost is not None:
-            worst = min(worst, query.budget.cost)
-        return worst, min(worst, *costs)
+        costs, tokens = zip(*(plan.worst for plan in self._allowed(query)), strict=True)
+        stages, budget = query.knobs.max_stages, query.budget
+        worst = Amount(_capped(max(costs) * stages, budget.cost), _capped(max(tokens) * stages, budget.tokens))
+        return worst, Amount(min(worst.cost, *costs), min(worst.tokens, *tokens))
 
 
 def _shared(plan: str, prediction: Prediction, found: Allocation) -> Decision:
@@ -431,8 +437,12 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
 
 
 def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
-    """Those whose worst case costs less."""
-    return tuple(plan for plan in plans if (plan.budget.cost or 0) < (than.budget.cost or 0))
+    """Those whose worst case is lower, in money or in tokens: all others fit as little."""
+    return tuple(plan for plan in plans if not plan.worst.covers(than.worst))
+
+
+def _capped(most: int, ceiling: int | None) -> int:
+    return most if ceiling is None else min(most, ceiling)
 
 
 def _to_keep(event: Stage | Final) -> Answer | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from router.types import (
     Allocation,
+    Amount,
     Answer,
     Budget,
     Call,
@@ -324,13 +325,13 @@ class Ledger(Protocol):
     def degraded(self) -> bool:
         """True while it works on its own, cut off from the other processes."""
 
-    async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None = None) -> int:
-        """Hold the worst case or, where the budget gets tight, `least` (None: the worst case); the micro-dollars held. Raises BudgetExhausted.
+    async def reserve(self, tenant: str, hold_id: str, amount: Amount, ttl: float, least: Amount | None = None) -> Amount:
+        """Hold the worst case or, where a budget gets tight, `least` (None: the worst case); what is held. Raises BudgetExhausted and RateLimited.
 
         Repeating a hold id changes nothing, unless more is wanted than it holds: then it grows to that if there is as much.
         """
 
-    async def settle(self, tenant: str, hold_id: str, cost: int) -> None:
+    async def settle(self, tenant: str, hold_id: str, amount: Amount) -> None:
         """Turn a hold into what was used and refund the rest. Repeating it changes nothing."""
 
 

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from router.section import Section
-from router.terms import TenantSettings
+from router.tenants import Unit
+from router.terms import BudgetSettings, TenantSettings
 from router.types import Budget, Plan, Price
 
 MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
@@ -239,6 +240,8 @@ class Settings(BaseSettings):
         default_factory=lambda: {"allocator": Choice(name="allocator"), "threshold": Choice(name="threshold"), "fixed": Choice(name="fixed")}
     )
     """The first is the default."""
+    fleet: BudgetSettings = BudgetSettings()
+    """What all tenants together may spend, and ask."""
     tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
     cache_seconds: float = Field(3600.0, gt=0)
 
@@ -250,6 +253,9 @@ class Settings(BaseSettings):
             for pool in (plan.pool, *plan.helpers):
                 if pool not in self.worker.pools:
                     raise ValueError(f"plan {name}: no pool {pool!r}; there are {', '.join(self.worker.pools)}")
+        endless = [name for name, plan in self.plans.items() if plan.tokens is None]
+        if endless and any(window.unit is Unit.TOKENS for window in self.fleet.windows):
+            raise ValueError(f"fleet has a budget in tokens, so these plans need `tokens`, a ceiling of their own: {', '.join(endless)}")
         for name, tenant in self.tenants.items():
             if unknown := set(tenant.plans) - set(self.plans):
                 raise ValueError(f"tenant {name}: no plan {', '.join(sorted(unknown))}; there are {', '.join(self.plans)}")

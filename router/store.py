@@ -31,18 +31,28 @@ LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 108
 
 
 def budget_key(tenant: str) -> str:
-    """Hash: what a tenant spent in each window, and what is held."""
-    return f"rheostat:v1:budget:{{{tenant}}}"
+    """Hash: what a tenant spent in each window, and what is held. All budgets are in one slot: one script charges a tenant and the fleet."""
+    return f"rheostat:v1:{{budget}}:tenant:{tenant}"
 
 
 def leases_key(tenant: str) -> str:
     """Sorted set: a tenant's open holds by the time they expire."""
-    return f"rheostat:v1:leases:{{{tenant}}}"
+    return f"rheostat:v1:{{budget}}:leases:{tenant}"
+
+
+def fleet_budget_key() -> str:
+    """Hash: what all tenants together spent in each window, and what is held."""
+    return "rheostat:v1:{budget}:fleet"
+
+
+def fleet_leases_key() -> str:
+    """Sorted set: all open holds by the time they expire."""
+    return "rheostat:v1:{budget}:fleet-leases"
 
 
 def hold_key(tenant: str, hold_id: str) -> str:
-    """String: the amount of one hold, or `settled`."""
-    return f"rheostat:v1:hold:{{{tenant}}}:{hold_id}"
+    """String: the cost and the tokens of one hold, or `settled`."""
+    return f"rheostat:v1:{{budget}}:hold:{tenant}:{hold_id}"
 
 
 def pace_key(tenant: str, objective: Objective) -> str:
