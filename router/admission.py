@@ -13,28 +13,13 @@ import structlog
 from router.errors import BudgetExhausted, Overloaded, RateLimited, RouterError, StoreUnavailable
 from router.ports import Ledger
 from router.telemetry import Telemetry
-from router.types import Amount, Usage
+from router.turnstile import Turnstile
+from router.types import Amount, Query, Usage
 
 T = TypeVar("T")
 NOTHING = Amount(0)
 LEAVING = 5.0  # seconds that requests cut off at the end have for stopping their samples and settling
 log = structlog.get_logger("rheostat.admission")
-
-
-class Permits:
-    """So many requests at a time. `async with` takes one or raises Overloaded at once; nobody queues."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-
-    async def __aenter__(self) -> None:
-        if self.taken >= self.most:
-            raise Overloaded(f"all {self.most} permits are taken", permits=self.most)
-        self.taken += 1
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.taken -= 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +32,7 @@ class Bill:
     held: Amount = NOTHING  # what it may come to
     ttl: float = 0.0  # seconds from its beginning until the hold is given up
     degraded: bool = False
+    waited: float = 0.0  # seconds in the queue
 
     def charge(self, usage: Usage) -> None:
         """See ports.Meter."""
@@ -56,8 +42,8 @@ class Bill:
 class Admission:
     """Lets requests in. As a context manager it waits, at exit, until every request has left and is settled."""
 
-    def __init__(self, permits: Permits, ledger: Ledger, telemetry: Telemetry) -> None:
-        self._permits = permits
+    def __init__(self, turnstile: Turnstile, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._turnstile = turnstile
         self._ledger = ledger
         self._telemetry = telemetry
         self._unfinished: set[asyncio.Task[object]] = set()
@@ -68,24 +54,27 @@ class Admission:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING):
-                while self._permits.taken or self._unfinished:  # noqa: ASYNC110
+                while self._turnstile.taken or self._unfinished:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def admit(self, tenant: str, request_id: str, worst: Amount, ttl: float, least: Amount | None = None) -> AsyncIterator[Bill]:
+    async def admit(
+        self, query: Query, request_id: str, worst: Amount, ttl: float, *, least: Amount | None = None, patience: float = float("inf")
+    ) -> AsyncIterator[Bill]:
         """Hold the worst case, or `least` where the budget is tight, for at most `ttl` seconds, and settle at exit what the bill says.
 
-        Raises Overloaded, RateLimited or BudgetExhausted.
+        Waits at most `patience` seconds for a permit. Raises Overloaded, RateLimited, BudgetExhausted or DeadlineExceeded.
         """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
         try:
-            async with self._permits:
+            async with self._turnstile.inside(query.tenant, query.weight, patience) as waited:
                 with self._telemetry.active():
-                    bill = await self._reserved(tenant, hold_id, worst, ttl, least)
+                    bill = await self._reserved(query.tenant, hold_id, worst, ttl, least)
+                    bill.waited = waited
                     try:
                         yield bill
                     finally:
-                        await self.uncancelled(self._ledger.settle(tenant, hold_id, bill.usage.amount))
+                        await self.uncancelled(self._ledger.settle(query.tenant, hold_id, bill.usage.amount))
         except (Overloaded, BudgetExhausted, RateLimited) as refusal:
             self._telemetry.rejected(refusal.reason)
             raise

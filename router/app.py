@@ -27,7 +27,7 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
-from router.admission import Admission, Permits
+from router.admission import Admission
 from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
@@ -49,6 +49,7 @@ from router.store import Store, open_redis, pace_key
 from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants, Window
 from router.turn import Second
+from router.turnstile import Turnstile
 from workers.backends import backends
 from workers.pool import Pool
 from workers.remote import open_worker
@@ -92,7 +93,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(tenants, store))
         telemetry.watch_pacers(pacers)
-        admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
             catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},

@@ -99,6 +99,10 @@ class Overloaded(RouterError):
 
     code, reason, retry_after = "UNAVAILABLE", "OVERLOADED", 0.5
 
+    def __init__(self, message: str, *, retry_after: float = 0.5, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
+
 
 class StoreUnavailable(RouterError):
     """Redis cannot be reached."""

@@ -134,8 +134,9 @@ class Pipeline:
         if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
             yield await self._from_cache(book, stored)
             return
-        lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
-        async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
+        left = query.deadline - self._parts.clock()
+        lease = min(left + _LEASE_MARGIN, _LONGEST_LEASE)
+        async with self._parts.admission.admit(query, book.decision_id, worst, lease, least=least, patience=left) as bill:
             turn = await self._turn(query, book, bill)
             with self._paced(turn):
                 async with aclosing(self._walk(turn)) as events:

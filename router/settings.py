@@ -169,7 +169,9 @@ class ServerSettings(Section):
     grace: float = Field(20.0, ge=0)
     """Seconds running calls may still take."""
     permits: int = Field(256, gt=0)
-    """Answers under way at once; more are refused."""
+    """Answers under way at once; more wait."""
+    queue: int = Field(256, ge=0)
+    """Answers that may wait for a permit; more are refused."""
     max_deadline: float = Field(120.0, gt=0)
     """Seconds, the longest any call may take."""
 

@@ -19,11 +19,16 @@ class Retention(StrEnum):
 
 
 class Priority(StrEnum):
-    """Who goes first when there is a queue."""
+    """How much of what is scarce a tenant gets, beside others: four times as much at each step."""
 
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+    @property
+    def weight(self) -> float:
+        """Its share of what is scarce, beside that of others."""
+        return {Priority.LOW: 0.25, Priority.NORMAL: 1.0, Priority.HIGH: 4.0}[self]
 
 
 class CacheScope(StrEnum):

@@ -67,7 +67,7 @@ class TenantSettings(BudgetSettings):
     concurrency: int | None = Field(None, gt=0)
     """Answers under way at once, over all routers."""
     priority: Priority = Priority.NORMAL
-    """Who goes first when there is a queue; within a priority, tenants have equal shares."""
+    """Share of what is scarce, where others want it too: `high` has four times that of `normal`, `low` a quarter of it."""
     cache_scope: CacheScope = CacheScope.TENANT
     """Who else may be given this tenant's answers."""
     semantic_risk: float | None = Field(None, gt=0, lt=1)

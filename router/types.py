@@ -133,6 +133,7 @@ class Query:
     budget: Budget = Budget()
     knobs: Knobs = Knobs()
     seed: int | None = None
+    weight: float = 1.0  # its share of a pool that is busy, beside others'
     traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
 
     @property

@@ -39,6 +39,7 @@ def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Qu
         budget=budget_from_pb(query.budget),
         knobs=replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs,
         seed=query.seed if query.HasField("seed") else None,
+        weight=tenant.priority.weight,
     )
 
 

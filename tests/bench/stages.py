@@ -147,7 +147,7 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     found["encode + predict + decide"] = found["encode"] + found["predict"] + found["decide"]
 
     async def hold(query: Query) -> None:
-        async with parts.admission.admit("default", query.id, Amount(1_000), 60.0) as bill:
+        async with parts.admission.admit(query, query.id, Amount(1_000), 60.0) as bill:
             assert bill.usage.cost == 0
 
     planned = await pipeline.plan(queries[0])
