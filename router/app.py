@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from router.admission import Admission
 from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
+from router.congestion import Congestion
 from router.errors import BadArtifact
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
@@ -51,8 +52,8 @@ from router.tenants import Tenants, Window
 from router.turn import Second
 from router.turnstile import Turnstile
 from workers.backends import backends
+from workers.fleet import open_fleet
 from workers.pool import Pool
-from workers.remote import open_worker
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
@@ -84,8 +85,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry())
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
-        worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
-        executor = await stack.enter_async_context(open_worker(worker))
+        workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
+        congestion = Congestion()
+        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
@@ -101,7 +103,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
             allocate=allocate,
-            executor=executor,
+            executor=fleet,
+            congestion=congestion,
             admission=admission,
             cache=RedisCache(store, ttl=settings.cache_seconds),
             journal=journal,
@@ -129,7 +132,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             ledger=ledger,
             pacers=pacers,
             address=address,
-            parts=_told(settings, address, worker, pipeline),
+            parts=_told(settings, address, workers, pipeline),
         )
 
 
@@ -186,10 +189,10 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
     )
 
 
-def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:
+def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
         "gRPC": address,
-        "worker": worker,
+        "worker": ", ".join(workers),
         "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
         "decision log": str(settings.data / "journal"),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
@@ -276,7 +279,14 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
-            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, joules_per_token=pool.joules_per_token, model=pool.model)
+            made[name] = Pool(
+                backend=backend,
+                verifier=verifier,
+                sandbox=sandbox,
+                joules_per_token=pool.joules_per_token,
+                model=pool.model,
+                turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
+            )
         yield made
 
 

@@ -7,12 +7,24 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import structlog
 
 from router.admission import Admission, Bill
-from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
+from router.congestion import Congestion
+from router.errors import (
+    BackendUnavailable,
+    BudgetExhausted,
+    DeadlineExceeded,
+    NoGuarantee,
+    Overloaded,
+    RouterError,
+    UnknownDecision,
+    UnknownPlan,
+    UnknownPolicy,
+)
 from router.identity import cache_key
 from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
 from router.record import Book, bought, by_stage, rated, rewarded, spent
@@ -55,6 +67,7 @@ class Parts:
     policies: Mapping[str, Policy]  # the first is the default
     allocate: Allocate
     executor: Executor
+    congestion: Congestion
     admission: Admission
     cache: Cache
     journal: Journal
@@ -235,6 +248,12 @@ class Pipeline:
         """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""
         return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.amount.plus(plan.worst))
 
+    async def _spare(self, turn: Turn, plan: Plan, before: Usage) -> bool:
+        """Whether the request and its tenant can pay this plan's worst case twice, after what was spent before."""
+        twice, left = plan.worst.plus(plan.worst), turn.query.budget.less(before)
+        fits = _fits(twice.cost, left.cost) and _fits(twice.tokens, left.tokens)
+        return fits and await self._parts.admission.covers(turn.bill, before.amount.plus(twice))
+
     async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
         """Take the second look where the first decision is close; the request then goes on with what it showed.
 
@@ -258,8 +277,10 @@ class Pipeline:
             plans = [plan for plan in plans if plan.id not in late]
             turn.late, prediction = not plans, self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        decision = turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
-        return prediction, replace(decision, reason=f"{turn.note}: {decision.reason}") if turn.note else decision
+        congestion = self._parts.congestion
+        decision = turn.policy.weigh(congestion.priced(prediction, plans), turn.evidence, plans, turn.knobs).draw(turn.rng)
+        said = [part for part in (turn.note, congestion.reason(plans), decision.reason) if part]
+        return prediction, replace(decision, reason=": ".join(said)) if len(said) > 1 else decision
 
     def _late(self, turn: Turn, prediction: Prediction) -> set[str]:
         """Plans that are known not to be done by the deadline as a rule; with an answer in hand, those of which more than one in ten is not."""
@@ -283,8 +304,9 @@ class Pipeline:
         before = turn.bill.usage
         try:
             with self._parts.telemetry.stage(row.decision_id, row):
-                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill)
-        except (BackendUnavailable, UnknownPlan) as error:
+                spare = partial(self._spare, turn, plan, turn.bill.usage)
+                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
+        except (BackendUnavailable, Overloaded, UnknownPlan) as error:
             if isinstance(error, UnknownPlan):
                 log.error("plan_retired", plan=plan.id, error=error.message)
                 self.catalogue = {name: one for name, one in self.catalogue.items() if name != plan.id}

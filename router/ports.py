@@ -1,6 +1,6 @@
 """The seams. Each contract stands in its docstring; the family's conformance test in `tests/contract` holds every plug-in to it."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -297,8 +297,14 @@ class Strategy(Protocol):
 class Executor(Protocol):
     """Runs one plan. Cancelling the awaiting task cancels every outstanding sample, and what they had spent is still reported to `meter`."""
 
-    async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: "Meter") -> Outcome:
-        """The outcome, also when budget or deadline cut it short; raises BackendUnavailable when nothing could be run."""
+    async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: "Meter", *, spare: "Spare | None" = None) -> Outcome:
+        """The outcome, also when budget or deadline cut it short; raises BackendUnavailable when nothing could be run, Overloaded when it is busy.
+
+        `spare` says whether the plan's worst case is paid for a second time, for a second run beside one that straggles.
+        """
+
+
+Spare = Callable[[], Awaitable[bool]]
 
 
 class Meter(Protocol):

@@ -43,6 +43,10 @@ class PoolSettings(Section):
     """Estimate: the power the machine draws at work divided by the tokens per second it handles."""
     model: str = ""
     """Name for telemetry."""
+    slots: int | None = Field(None, gt=0)
+    """Samples drawn at once; more wait, in fair shares between tenants. None: as many as are asked for, and no queue to price."""
+    queue: int = Field(4_096, ge=0)
+    """Samples that may wait; more are refused."""
 
 
 class PlanSettings(Section):
@@ -96,6 +100,7 @@ def _embedded(model: str, verifier: Choice | None = None, sandbox: SandboxSettin
         sandbox=sandbox,
         joules_per_token={"nano": 0.002, "small": 0.005, "large": 0.015}[model],
         model=f"rheostat-{model}",
+        slots=64,  # of its engine
     )
 
 
@@ -144,10 +149,15 @@ class WorkerSettings(Section):
     """Where plans are run."""
 
     address: str = ""
-    """gRPC address of a worker; empty: one is started, on a Unix socket."""
+    """gRPC addresses of workers, separated by commas; empty: one is started, on a Unix socket."""
     threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), gt=0)
     """CPU threads of each bundled model."""
     pools: dict[str, PoolSettings] = Field(default_factory=_bundled_pools)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Each of them."""
+        return tuple(one.strip() for one in self.address.split(",") if one.strip())
 
 
 class SecondSettings(Section):

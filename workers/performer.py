@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from router.errors import BackendUnavailable, RouterError
@@ -18,8 +19,13 @@ _ONE_CALL = Usage(calls=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performer:
-    """Orders of one execution. `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled."""
+    """Orders of one execution, for a tenant of this weight.
 
+    `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled.
+    """
+
+    tenant: str
+    weight: float
     pools: Mapping[str, Pool]
     prices: Mapping[str, Price]
     spending: Spending
@@ -51,7 +57,8 @@ class Performer:
         async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
-                sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent))
+                async with self._slot(pool):
+                    sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent))
             except asyncio.CancelledError:
                 self._charge(price, spent, cancelled_tokens=spent.completion)
                 self.cut(spent.completion, order.pool)
@@ -61,6 +68,9 @@ class Performer:
                 raise
             self._charge(price, spent, kept_tokens=spent.completion)
             return sample
+
+    def _slot(self, pool: Pool) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if pool.turnstile is None else pool.turnstile.inside(self.tenant, self.weight)
 
     def _charge(self, price: Price, spent: Spent, **written: int) -> None:
         self.spending.charge(price, Usage(prompt_tokens=spent.prompt, samples=1, calls=1, **written))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from router.ports import Backend, Sandbox, Verifier
+from router.turnstile import Turnstile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class Pool:
     sandbox: Sandbox | None = None
     joules_per_token: float = 0.0
     model: str = ""  # for telemetry and Describe
+    turnstile: Turnstile | None = None  # samples at once; None: as many as are asked for
 
     @property
     def capabilities(self) -> frozenset[str]:
