@@ -86,9 +86,11 @@ class Fleet:
     async def _ask(self, member: Member) -> None:
         try:
             member.loads = await member.executor.loads()
-            if not member.under_way:
+            if member.silent:
+                member.silent = False
                 member.succeeded()
         except BackendUnavailable as error:
+            member.silent = True
             if member.failed():
                 log.warning("worker_ejected", worker=member.address, error=error.message, ejections=member.ejections)
 

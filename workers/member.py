@@ -22,6 +22,7 @@ class Member:
     clock: Callable[[], float] = time.monotonic
     loads: Mapping[str, Load] = field(default_factory=dict)  # of its pools, as it last said
     under_way: int = 0  # executions that this router has there
+    silent: bool = False  # it did not say how busy it is
     failures: int = 0
     ejections: int = 0
     out_until: float = 0.0
