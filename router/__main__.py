@@ -106,11 +106,11 @@ def retrain(  # noqa: PLR0917 - the options of the command
     """Fit the predictor to the decision log, and write its card beside it."""
     from predictors.training.log import parquet_files, plans_bought  # noqa: PLC0415 - brings DuckDB
     from predictors.training.retrain import retrain as run  # noqa: PLC0415
-    from router.journal import log_files  # noqa: PLC0415
+    from router.decisions import journals, log_files  # noqa: PLC0415
 
     settings = _settings()
     into = artifact or settings.predictor_directory
-    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(settings.data / "journal") as files:
+    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(*journals(settings.data)) as files:
         plans = tuple(plan or (plans_bought(files) if log else settings.plans))
         report = run(files, plans, into, seed=seed, version=features, progress=not as_json)
     if as_json:
@@ -277,11 +277,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run the strategies of a logged decision again from what they were told, without any model."""
-    from router.journal import read_log, records  # noqa: PLC0415
+    from router.decisions import journals, read_log, records  # noqa: PLC0415
     from workers.replay import replayed  # noqa: PLC0415
 
     with _explained():
-        rows = [row for row in records(read_log(_settings().data / "journal")) if row.decision_id == decision_id and row.trace]
+        rows = [row for row in records(read_log(*journals(_settings().data))) if row.decision_id == decision_id and row.trace]
         if not rows:
             raise ValueError(f"the log holds no trace of decision {decision_id}: only tenants with `retention: full` have them")
         found = [(row, replayed(row.trace)) for row in sorted(rows, key=lambda row: row.stage)]

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -46,7 +45,8 @@ from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Settings
-from router.store import Store, open_redis, pace_key
+from router.stamp import Stamp
+from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants, Window
 from router.turn import Second
@@ -91,7 +91,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
-        journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
+        journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(tenants, store))
         telemetry.watch_pacers(pacers)
@@ -112,7 +112,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
-            new_id=lambda: uuid4().hex,
+            stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         desk = Desk(settings)
@@ -194,7 +194,7 @@ def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pi
         "gRPC": address,
         "worker": ", ".join(workers),
         "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
-        "decision log": str(settings.data / "journal"),
+        "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
         "plans": ", ".join(settings.plans),

@@ -18,6 +18,7 @@ from router.errors import (
     BackendUnavailable,
     BudgetExhausted,
     DeadlineExceeded,
+    JournalUnavailable,
     NoGuarantee,
     Overloaded,
     RouterError,
@@ -28,6 +29,7 @@ from router.errors import (
 from router.identity import cache_key
 from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
 from router.record import Book, bought, by_stage, rated, rewarded, spent
+from router.stamp import Stamp
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
 from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
@@ -75,7 +77,7 @@ class Parts:
     pacers: Mapping[str, Pacer]  # of tenants with an objective
     telemetry: Telemetry
     second: Second | None = None
-    new_id: Callable[[], str]
+    stamp: Stamp
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
 
@@ -160,13 +162,23 @@ class Pipeline:
 
     async def report(self, reward: Reward, tenant: str) -> None:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
-        rows = await self.explain(reward.decision_id, tenant)
+        rows = await self._known(reward.decision_id, tenant)
         await self._parts.journal.write([rewarded(reward, tenant)])
         self.reports[tenant] += 1
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
-        if (pacer := self._parts.pacers.get(tenant)) and (belief := rated(await self.explain(reward.decision_id, tenant), reward)) is not None:
+        pacer = self._parts.pacers.get(tenant)
+        if pacer and (belief := rated(await self._known(reward.decision_id, tenant), reward)) is not None:
             pacer.rate(reward=reward.value, belief=belief, at=self._parts.now())
+
+    async def _known(self, decision_id: str, tenant: str) -> Sequence[Record]:
+        """The rows of a decision of this tenant; none where another router made it and nobody can say more of it now."""
+        try:
+            return await self.explain(decision_id, tenant)
+        except (UnknownDecision, JournalUnavailable):
+            if not self._parts.stamp.known(decision_id, tenant):
+                raise
+            return ()
 
     async def explain(self, decision_id: str, tenant: str) -> Sequence[Record]:
         """The rows of one decision, stages first."""
@@ -397,7 +409,7 @@ class Pipeline:
 
     def _book(self, query: Query) -> Book:
         prompt = self._parts.tenants[query.tenant].retain(query.text)
-        return Book(query=query, decision_id=self._parts.new_id(), prompt=prompt, trace_id=trace_id())
+        return Book(query=query, decision_id=self._parts.stamp.new(query.tenant), prompt=prompt, trace_id=trace_id())
 
     def _policy(self, query: Query) -> Policy:
         policies = self._parts.policies

@@ -189,6 +189,8 @@ class ServerSettings(Section):
 class JournalSettings(Section):
     """The decision log."""
 
+    name: str = Field("journal", pattern=r"^journal[\w.-]*$")
+    """Folder, in the data folder; each router of a data folder needs its own."""
     rotate_rows: int = Field(5_000, gt=0)
     """Rows after which a Parquet file is written."""
     rotate_seconds: float = Field(60.0, gt=0)

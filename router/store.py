@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -70,6 +71,16 @@ def stream_key() -> str:
     return "rheostat:v1:stream:{decisions}"
 
 
+def secret_key() -> str:
+    """String: what routers make ids of decisions with."""
+    return "rheostat:v1:secret"
+
+
+def decision_key(decision_id: str) -> str:
+    """String: where in the stream the rows of one decision are."""
+    return f"rheostat:v1:decision:{{decisions}}:{decision_id}"
+
+
 def shipped_key(journal: str) -> str:
     """String: number of the next row that this journal will add to the stream."""
     return f"rheostat:v1:shipped:{{decisions}}:{journal}"
@@ -108,6 +119,17 @@ class Store:
         except (RedisError, OSError) as error:
             self._resting_until = self._clock() + self._rest
             raise StoreUnavailable(f"Redis: {error}") from error
+
+
+async def shared_secret(store: Store) -> bytes:
+    """What all routers of this Redis know, and nobody else; where it is away, what this router alone knows."""
+    made = secrets.token_bytes(32)
+    try:
+        await store.ask(lambda redis: redis.set(secret_key(), made, nx=True))
+        found = await store.ask(lambda redis: redis.get(secret_key()))
+    except StoreUnavailable:
+        return made
+    return found if isinstance(found, bytes) else made
 
 
 @asynccontextmanager
