@@ -354,6 +354,9 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.server.processes > 1:
+        await _serve_many(settings, stop)
+        return
     err.print("Starting ...")
     async with service(settings) as running:
         for name, where in running.parts.items():
@@ -361,6 +364,27 @@ async def _serve(settings: Settings) -> None:
         err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
         await running.server.serve_until(stop, settings.server.drain_delay, settings.server.grace)
         err.print("Drained.")
+
+
+async def _serve_many(settings: Settings, stop: asyncio.Event) -> None:
+    from router.processes import processes  # noqa: PLC0415 - brings the whole service
+
+    hang_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up.set)
+    err.print(f"Starting {settings.server.processes} routers ...")
+    async with processes(settings) as (address, replicas):
+        err.print(f"Ready at {address}. SIGHUP renews them, one after the other.", highlight=False)
+        while not stop.is_set():
+            waiting = [asyncio.create_task(one.wait()) for one in (stop, hang_up)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            if hang_up.is_set() and not stop.is_set():
+                hang_up.clear()
+                for replica in replicas:
+                    await replica.renew()
+                err.print("Renewed.")
+    err.print("Drained.")
 
 
 def _about(plugin: object) -> str:

@@ -121,7 +121,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
-        server = Server(facade, settings.server.address, telemetry)
+        door = settings.server
+        server = Server(facade, door.address, telemetry, private=door.private, reuse_port=door.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"

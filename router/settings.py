@@ -174,6 +174,12 @@ class ServerSettings(Section):
     """The public door."""
 
     address: str = "127.0.0.1:50051"
+    processes: int = Field(1, gt=0)
+    """Router processes behind this address (SO_REUSEPORT), each on a core of its own. SIGHUP renews them one after the other."""
+    reuse_port: bool = False
+    """Whether other processes may serve the same address."""
+    private: str = ""
+    """A second address for whoever watches over the process, such as unix:/path."""
     drain_delay: float = Field(0.5, ge=0)
     """Seconds between saying that it ends and refusing calls."""
     grace: float = Field(20.0, ge=0)
