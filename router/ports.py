@@ -132,6 +132,10 @@ class Backend(Protocol):
     def style(self) -> Style:
         """How its model's worked answers look."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether it has failed for good: its process is to end, so that whoever keeps that starts a new one."""
+
     async def prepare(self) -> None:
         """Get ready, once, before anything is sampled: `capabilities` is then what it can really do, not what it claims."""
 

@@ -26,6 +26,11 @@ class Pool:
         verified = {"score", *(("steps",) if self.verifier.steps else ())} if self.verifier else set()
         return self.backend.capabilities | verified | ({"run"} if self.sandbox else set())
 
+    @property
+    def broken(self) -> bool:
+        """Whether its backend has failed for good."""
+        return self.backend.broken
+
     async def close(self) -> None:
         """Close the backend and the verifier."""
         await self.backend.close()

@@ -45,6 +45,7 @@ class Instant:
 
     capabilities: frozenset[str] = frozenset()
     style = Style()
+    broken = False
 
     def count(self, call: Call) -> int:
         return 10

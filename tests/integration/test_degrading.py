@@ -59,7 +59,7 @@ async def test_plans_get_cheaper_as_pools_fill_and_come_back_after(tmp_path: Pat
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
         async with asyncio.timeout(60):
-            while (after := await planned(stub)) != idle:
+            while await planned(stub) != idle:
                 await asyncio.sleep(0.2)
     assert "times as dear" in busy[2]
     assert idle[2] == ""
