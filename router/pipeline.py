@@ -31,7 +31,7 @@ from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, P
 from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.stamp import Stamp
 from router.telemetry import Telemetry, trace_id
-from router.tenants import Retention, Tenants
+from router.tenants import Tenants
 from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
 from router.types import (
     Action,
@@ -100,7 +100,7 @@ class Pipeline:
 
     async def plan(self, query: Query, *, curves: bool = False) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
-        turn = await self._turn(replace(query, deadline=self._parts.clock() + query.knobs.seconds), self._book(query), Bill())
+        turn = await self._turn(query, self._book(query), Bill())
         plans = self._affordable(turn)
         prediction, decision = await self._decide(turn, plans)
         await self._parts.journal.write(
@@ -141,7 +141,6 @@ class Pipeline:
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
-        query = replace(query, deadline=min(query.deadline, self._parts.clock() + query.knobs.seconds))
         worst, least = self._worst(query)
         book = self._book(query)
         second = self._parts.second
@@ -364,10 +363,12 @@ class Pipeline:
         changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
         if pacer:
             changed["value"] = pacer.value(self._parts.now())
-        query = replace(query, knobs=replace(query.knobs, **changed), traced=tenant.retention is Retention.FULL)
+        if changed:
+            query = replace(query, knobs=replace(query.knobs, **changed))
+            book = replace(book, query=query)
         turn = Turn(
             query=query,
-            book=replace(book, query=query, arm=arm.name),
+            book=replace(book, arm=arm.name) if arm.name else book,
             bill=bill,
             features=NOTHING,
             predictor=arm.predictor or self.predictor,
