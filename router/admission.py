@@ -77,17 +77,18 @@ class Admission:
         Raises Overloaded or BudgetExhausted.
         """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
-        try:
-            async with self._permits:
-                with self._telemetry.active():
+        async with self._permits:
+            self._telemetry.active(1)
+            try:
+                with self._telemetry.step("admission"):
                     bill = await self._reserved(tenant, hold_id, cost, ttl, least)
-                    try:
-                        yield bill
-                    finally:
+                try:
+                    yield bill
+                finally:
+                    with self._telemetry.step("settle"):
                         await self.uncancelled(self._ledger.settle(tenant, hold_id, bill.usage.cost))
-        except (Overloaded, BudgetExhausted) as refusal:
-            self._telemetry.rejected(refusal.reason)
-            raise
+            finally:
+                self._telemetry.active(-1)
 
     async def covers(self, bill: Bill, cost: int) -> bool:
         """Whether a bill may come to so much; its hold grows, if it has to and the tenant's budget has room for it."""
