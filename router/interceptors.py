@@ -5,6 +5,7 @@ call ends.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar, cast
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
@@ -53,9 +54,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
         # The stubs type behaviours as those of the threaded server.
         behaviour = cast(Callable[[Message, Context], Awaitable[Message | None]], handler.unary_stream or handler.unary_unary)
 
-        async def call(request: Message, context: Context) -> Message | None:
+        # Read here and not by gRPC, which calls bytes that are no message an error of the server's.
+        read = cast(Callable[[bytes], Message], handler.request_deserializer)
+
+        async def call(body: bytes, context: Context) -> Message | None:
             with lined() as line, self._observed(method, context, line):
                 try:
+                    request = _read(read, body)
                     protovalidate.validate(request)
                     return await behaviour(request, context)
                 except grpc.aio.AbortError:
@@ -66,7 +71,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     return await context.abort_with_status(rpc_status.to_status(self._refused(method, error, line)))
 
         make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        surrounded = make(call, handler.request_deserializer, handler.response_serializer)
+        surrounded: grpc.RpcMethodHandler[Any, Any] = make(call, None, handler.response_serializer)
         self._surrounded[method] = surrounded
         return surrounded
 
@@ -98,7 +103,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 if line.tenant:
                     line.ending = line.ending or code
                     self._telemetry.answered(line, seconds)
-                _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1), trace_id=trace_id(), **line.facts())
+                if _log.is_enabled_for(logging.INFO):
+                    _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1), trace_id=trace_id(), **line.facts())
+
+
+def _read(read: Callable[[bytes], Message], body: bytes) -> Message:
+    try:
+        return read(body)
+    except DecodeError as error:
+        raise InvalidQuery("the request is no message of this call") from error
 
 
 def _status(method: str, error: Exception) -> tuple[status_pb2.Status, str]:

@@ -1,9 +1,8 @@
 """The line: all that the log says of one call, gathered on its way. Never a prompt, an answer or a secret."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from router.types import Final, Usage
 
@@ -50,12 +49,15 @@ def current_line() -> Line:
     return _current.get(None) or Line()
 
 
-@contextmanager
-def lined() -> Iterator[Line]:
+class lined:
     """A line of its own for a call."""
-    line = Line()
-    token = _current.set(line)
-    try:
-        yield line
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> Line:
+        line = Line()
+        self._token = _current.set(line)
+        return line
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _current.reset(self._token)

@@ -3,7 +3,7 @@
 import pkgutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -14,8 +14,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from rheostat.v1 import query_pb2, router_service_pb2
+from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
-from tests.fuzz.messages import bodies
+from tests.fuzz.messages import bodies, sensible
 
 BUGS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
 SLOW = frozenset({"EvaluatePolicy", "PreviewKnob"})  # each takes a process of its own for seconds
@@ -65,10 +67,13 @@ class Fuzzer:
         self, address: str, process: psutil.Process, wanted: Mapping[str, MethodDescriptor], metadata: tuple[tuple[str, str], ...] = ()
     ) -> None:
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
+        if any(name.endswith("/PlanQuery") for name in wanted):
+            sensible(decision_id=(self._decided(metadata),))
         self._process = process
         self._metadata = metadata
+        self._wanted = wanted
         self._calls = {name: self._caller(name, method) for name, method in wanted.items()}
-        self._cases = st.sampled_from(sorted(wanted)).flatmap(lambda name: st.tuples(st.just(name), bodies(wanted[name].input_type)))
+        self._cases = st.one_of(*(st.tuples(st.just(name), bodies(method.input_type)) for name, method in wanted.items()))
         self._waiting: deque[tuple[str, bytes, float, object]] = deque()
         self.findings = Findings()
 
@@ -85,6 +90,12 @@ class Fuzzer:
         self._channel.close()
         return self.findings
 
+    def _decided(self, metadata: tuple[tuple[str, str], ...]) -> str:
+        """A decision that there is, for the calls that want one."""
+        query = query_pb2.Query(messages=[query_pb2.Message(content="What is 2 + 2?")])
+        stub = RouterServiceStub(self._channel)
+        return stub.PlanQuery(router_service_pb2.PlanQueryRequest(query=query), metadata=metadata, timeout=30).decision_id
+
     def _some(self, cases: int, number: int) -> None:
         @seed(number)
         @settings(
@@ -97,7 +108,7 @@ class Fuzzer:
         send()
 
     def _send(self, name: str, body: bytes) -> None:
-        if name.rpartition("/")[2] in SLOW and self.findings.codes[name, "sent"] % 25:
+        if name.rpartition("/")[2] in SLOW and self.findings.codes[name, "sent"] % 200:
             body = body[:-1] + b"\xff"  # mostly one that is refused at the door
         self.findings.codes[name, "sent"] += 1
         self.findings.cases += 1
@@ -108,7 +119,7 @@ class Fuzzer:
     def _drain(self, left: int) -> None:
         while len(self._waiting) > left:
             name, body, began, call = self._waiting.popleft()
-            code, details = _ended(call)
+            code, details = _ended(call, self._wanted[name].server_streaming)
             self.findings.codes[name, code] += 1
             if code in BUGS:
                 self.findings.bugs.append({"method": name, "code": code, "details": details, "body": body.hex()[:2000]})
@@ -133,10 +144,10 @@ class Fuzzer:
         return self._channel.unary_unary(name).future
 
 
-def _ended(call: object) -> tuple[str, str]:
+def _ended(call: object, streams: bool) -> tuple[str, str]:
     """Code and details, once a call is over."""
     try:
-        for _ in call if isinstance(call, Iterator) else [call.result()]:
+        for _ in call if streams else [call.result()]:
             pass
     except (grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError):
         pass

@@ -4,8 +4,10 @@ import asyncio
 import sys
 from dataclasses import dataclass
 
+from router.interceptors import Interceptor
 from router.ports import Spent
 from router.settings import Settings
+from router.telemetry import Telemetry
 from router.types import Call, Finish, Query, Sample, Style
 from tests.workers.toy import SKILLED
 from workers.executor import LocalExecutor, Pool
@@ -42,7 +44,7 @@ class Content:
 
 async def serve(address: str) -> None:
     pools = {name: Pool(backend=Instant(), verifier=Content(), model=name) for name in Settings().worker.pools}
-    server = WorkerServer(LocalExecutor(pools=pools), address)
+    server = WorkerServer(LocalExecutor(pools=pools), address, [Interceptor(Telemetry())])
     await server.start()
     await asyncio.Event().wait()
 
