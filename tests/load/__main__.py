@@ -42,6 +42,7 @@ class Client:
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(10)
+        self._process.stdout.close()
 
 
 def saturated(send: Send, found: list[Subject], rounds: int, seconds: float) -> dict[str, dict]:

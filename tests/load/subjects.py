@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 from rheostat.v1 import query_pb2, router_service_pb2
@@ -48,7 +49,7 @@ def started(
     command: Sequence[str], core: int, says: str | None = r"(\S+)", log: Path | None = None, **env: str
 ) -> Iterator[tuple[psutil.Process, str]]:
     """A process on a core, once its output says where it listens (not waited for, where nothing is to be said)."""
-    where = log or Path(tempfile.mkstemp(prefix="rheostat-load-")[1])
+    where = log or Path(tempfile.gettempdir()) / f"rheostat-load-{uuid4().hex}"
     with where.open("w") as written:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("RHEOSTAT_", "OTEL_"))}
         process = subprocess.Popen(command, stdout=written, stderr=written, cwd=ROOT, env=own | {"PYTHONPATH": os.pathsep.join(sys.path)} | env)

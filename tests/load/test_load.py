@@ -16,7 +16,7 @@ async def test_latency_counts_from_when_a_call_was_due() -> None:
     awake = time.perf_counter() + 0.5
 
     async def stopped() -> str:
-        time.sleep(max(0.0, awake - time.perf_counter()))  # holds up the caller as well: nothing is sent meanwhile
+        time.sleep(max(0.0, awake - time.perf_counter()))  # noqa: ASYNC251 - holds up the caller as well
         return ""
 
     taken, failed = await opened(stopped, 200.0, 1.0, seed=1)
