@@ -647,3 +647,5 @@ class Record:
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
+    joules: float = 0.0
+    energy: str = ""  # how the joules are known: `estimated` or `measured`
