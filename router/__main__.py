@@ -296,6 +296,43 @@ def replay(
     out.print(table)
 
 
+@app.command()
+def trace(
+    decision_id: Annotated[str, typer.Argument(help="As answers and the log have it.")],
+    address: Where = "127.0.0.1:50051",
+    tenant: Annotated[str, typer.Option(help="Whose decision it is.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Show the compute tree of a request: stages, what was offered and why it was chosen, plans run, samples and scores, with what became of them."""
+    from router.trace import trace as run  # noqa: PLC0415 - not needed by the other commands
+
+    _run(run(decision_id, address=address, tenant=tenant, console=None if as_json else out))
+
+
+@app.command()
+def usage(  # noqa: PLR0917 - the options of the command
+    tenant: Annotated[str, typer.Option(help="Whose usage.")] = "default",
+    since: Annotated[str | None, typer.Option("--from", help="First day, or moment (UTC); all there is, if not given.", show_default=False)] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Day, or moment, after the last (UTC).", show_default=False)] = None,
+    by: Annotated[str, typer.Option(help="day, plan or policy.")] = "day",
+    file: Annotated[
+        Path | None, typer.Option("--to-file", help="File to write, .csv or .parquet; printed, if not given.", dir_okay=False, show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a tenant used, from this router's decision log, each row counted once; the costs are the ledger's, to the micro-dollar."""
+    from router.decisions import journals, log_files  # noqa: PLC0415 - not needed by the other commands
+    from router.usage import By, day, shown, write  # noqa: PLC0415 - brings DuckDB
+    from router.usage import as_json as told  # noqa: PLC0415
+    from router.usage import usage as used  # noqa: PLC0415
+
+    with _explained(), log_files(*journals(_settings().data)) as files:
+        found = used(files, tenant, By(by), day(since) if since else None, day(until) if until else None)
+        if file:
+            write(found, file)
+    print(told(found, tenant, By(by))) if as_json else out.print(shown(found, tenant) if not file else f"{found.num_rows} rows are in {file}")
+
+
 @promote.command("begin")
 def promote_begin(
     file: Annotated[Path, typer.Argument(help="YAML file of the candidate: policy, predictor, knobs.", exists=True, dir_okay=False)],

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import structlog
 
-from router.errors import BudgetExhausted, Overloaded, RateLimited, RouterError, StoreUnavailable
+from router.errors import BudgetExhausted, RateLimited, RouterError, StoreUnavailable
 from router.ports import Ledger
 from router.telemetry import Telemetry
 from router.turnstile import Turnstile
@@ -32,7 +32,6 @@ class Bill:
     held: Amount = NOTHING  # what it may come to
     ttl: float = 0.0  # seconds from its beginning until the hold is given up
     degraded: bool = False
-    waited: float = 0.0  # seconds in the queue
 
     def charge(self, usage: Usage) -> None:
         """See ports.Meter."""
@@ -66,18 +65,19 @@ class Admission:
         Waits at most `patience` seconds for a permit. Raises Overloaded, RateLimited, BudgetExhausted or DeadlineExceeded.
         """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
-        try:
-            async with self._turnstile.inside(query.tenant, query.weight, patience) as waited:
-                with self._telemetry.active():
+        async with self._turnstile.inside(query.tenant, query.weight, patience) as waited:
+            self._telemetry.active(1)
+            self._telemetry.waited(waited)
+            try:
+                with self._telemetry.step("admission"):
                     bill = await self._reserved(query.tenant, hold_id, worst, ttl, least)
-                    bill.waited = waited
-                    try:
-                        yield bill
-                    finally:
+                try:
+                    yield bill
+                finally:
+                    with self._telemetry.step("settle"):
                         await self.uncancelled(self._ledger.settle(query.tenant, hold_id, bill.usage.amount))
-        except (Overloaded, BudgetExhausted, RateLimited) as refusal:
-            self._telemetry.rejected(refusal.reason)
-            raise
+            finally:
+                self._telemetry.active(-1)
 
     async def covers(self, bill: Bill, amount: Amount) -> bool:
         """Whether a bill may come to so much; its hold grows, if it has to and the tenant's budget has room for it."""

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
 from router.congestion import Congestion
-from router.errors import BadArtifact
+from router.errors import BadArtifact, StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
@@ -60,6 +60,7 @@ from workers.verifiers import verifiers
 
 log = structlog.get_logger("rheostat")
 _RELOAD_SECONDS = 1.0
+_BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
 _LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
 
@@ -83,7 +84,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     settings.data.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
-        telemetry = stack.enter_context(open_telemetry())
+        telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
         workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
         congestion = Congestion()
@@ -95,6 +96,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(tenants, store))
         telemetry.watch_pacers(pacers)
+        await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
         admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
@@ -150,6 +152,27 @@ async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, 
     pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
     async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
         yield pacers
+
+
+@asynccontextmanager
+async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Where metrics are listened to: what is left of every budget, asked now and then."""
+    left: dict[tuple[str, str], float] = {}
+    telemetry.watch_budgets(lambda: dict(left))
+
+    async def look() -> None:
+        while True:
+            for tenant in tenants:
+                for window in tenant.windows:
+                    if window.limit is not None:
+                        with suppress(StoreUnavailable):
+                            left[tenant.id, window.name] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+            await asyncio.sleep(_BUDGET_SECONDS)
+
+    async with AsyncExitStack() as stack:
+        if telemetry.measures:
+            await stack.enter_async_context(background(budgets=look()))
+        yield
 
 
 @asynccontextmanager
@@ -255,7 +278,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
     """A worker process of our own, with these settings, on a Unix socket; gives its address. It is started again if it dies."""
     with tempfile.TemporaryDirectory(prefix="rheostat-worker-") as folder:
         config, address = Path(folder) / "settings.yaml", f"unix:{folder}/worker.sock"
-        config.write_text(settings.model_dump_json(exclude={"config"}))  # JSON is YAML
+        config.write_text(settings.model_dump_json(exclude={"config", "telemetry"}))  # JSON is YAML; what is scraped is the router
         env = {name: value for name, value in os.environ.items() if not name.startswith("RHEOSTAT_")}
         env |= {"RHEOSTAT_CONFIG": str(config), "OMP_NUM_THREADS": str(settings.worker.threads)}
         async with kept_running("worker", [sys.executable, "-m", "router", "work", "--address", address], env):

@@ -30,7 +30,8 @@ from router.identity import cache_key
 from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
 from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.stamp import Stamp
-from router.telemetry import Telemetry, trace_id
+from router.telemetry import Telemetry, current_line, trace_id
+from router.telemetry.spans import tell_decision
 from router.tenants import Tenants
 from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
 from router.types import (
@@ -103,9 +104,7 @@ class Pipeline:
         turn = await self._turn(query, self._book(query), Bill())
         plans = self._affordable(turn)
         prediction, decision = await self._decide(turn, plans)
-        await self._parts.journal.write(
-            [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
-        )
+        await self._write([turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)])
         grown = turn.predictor.curves(prediction, plans, turn.knobs.value) if curves else ()
         return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, value=turn.knobs.value, curves=grown)
 
@@ -136,17 +135,21 @@ class Pipeline:
             turn.book.stage(0, at, features=turn.features, prediction=one.prediction, decision=one.decision, best=None)
             for turn, one in zip(turns, planned, strict=True)
         ]
-        await self._parts.journal.write(rows)
+        await self._write(rows)
         return Batch(planned=tuple(planned), allocation=found)
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
+        line = current_line()
+        line.tenant = query.tenant
         worst, least = self._worst(query)
         book = self._book(query)
         second = self._parts.second
         key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
-        if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
-            yield await self._from_cache(book, stored)
+        if query.knobs.cache and (stored := await self._look_up(key)) is not None:
+            final = await self._from_cache(book, stored)
+            line.ended(final)
+            yield final
             return
         left = query.deadline - self._parts.clock()
         lease = min(left + _LEASE_MARGIN, _LONGEST_LEASE)
@@ -157,12 +160,14 @@ class Pipeline:
                     async for event in events:
                         if query.knobs.cache and (answer := _to_keep(event)):
                             await self._parts.cache.put(key, json.dumps(asdict(answer)).encode())
+                        if isinstance(event, Final):
+                            line.ended(event)
                         yield event
 
     async def report(self, reward: Reward, tenant: str) -> None:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
         rows = await self._known(reward.decision_id, tenant)
-        await self._parts.journal.write([rewarded(reward, tenant)])
+        await self._write([rewarded(reward, tenant)])
         self.reports[tenant] += 1
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
@@ -238,6 +243,14 @@ class Pipeline:
 
     async def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
+        with self._parts.telemetry.step("decide", stage=turn.evidence.stage) as span:
+            prediction, decision = await self._settled(turn, plans)
+            tell_decision(span, decision)
+        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        return prediction, decision
+
+    async def _settled(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+        """A choice that was looked at twice where it is close, and that the tenant can pay."""
         prediction, decision = self._choose(turn, plans)
         if await self._saw_more(turn, decision):
             prediction, decision = self._choose(turn, plans)
@@ -246,7 +259,6 @@ class Pipeline:
         while decision.plan and not await self._covered(turn, turn.plan(decision.plan)):
             turn.short, plans = True, _cheaper(plans, turn.plan(decision.plan))
             prediction, decision = self._choose(turn, plans)
-        self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
 
     def _foresee(self, turn: Turn, prediction: Prediction) -> None:
@@ -314,14 +326,17 @@ class Pipeline:
         """
         before = turn.bill.usage
         try:
-            with self._parts.telemetry.stage(row.decision_id, row):
+            with self._parts.telemetry.stage(row.decision_id, row) as told:
                 spare = partial(self._spare, turn, plan, turn.bill.usage)
-                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
+                try:
+                    outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
+                finally:
+                    told.usage = turn.bill.usage.since(before)
         except (BackendUnavailable, Overloaded, UnknownPlan) as error:
             if isinstance(error, UnknownPlan):
                 log.error("plan_retired", plan=plan.id, error=error.message)
                 self.catalogue = {name: one for name, one in self.catalogue.items() if name != plan.id}
-            await self._parts.journal.write([spent(row, turn.bill.usage.since(before), "failed")])
+            await self._write([spent(row, turn.bill.usage.since(before), "failed")])
             if turn.best is None:
                 raise
             turn.degraded.append(error.reason)
@@ -332,16 +347,16 @@ class Pipeline:
             await self._parts.admission.uncancelled(self._parts.journal.write([cut]))
             raise
         finally:
-            self._parts.telemetry.charged(plan.id, turn.bill.usage.since(before))
+            self._parts.telemetry.charged(plan, turn.bill.usage.since(before))
         turn.stages.append((plan.id, outcome.usage))
         turn.evidence = turn.evidence.plus(outcome)
         turn.best = turn.predictor.best(turn.features, turn.evidence)
-        await self._parts.journal.write([bought(row, outcome)])
+        await self._write([bought(row, outcome)])
         return outcome
 
     async def _end(self, turn: Turn, row: Record, ending: Ending) -> Final:
         """Write the last row, then give the final answer: nothing is acknowledged that is not logged."""
-        await self._parts.journal.write([replace(row, stop_reason=ending)])
+        await self._write([replace(row, stop_reason=ending)])
         if turn.best is None and ending == "deadline":
             raise DeadlineExceeded("no answer could be had before the deadline", decision_id=row.decision_id)
         if turn.best is None and ending == "budget":
@@ -350,9 +365,19 @@ class Pipeline:
         turn.quality = final.answer.confidence if final.answer else 0.0
         return final
 
+    async def _write(self, rows: Sequence[Record]) -> None:
+        with self._parts.telemetry.step("record"):
+            await self._parts.journal.write(rows)
+
+    async def _look_up(self, key: str) -> bytes | None:
+        with self._parts.telemetry.step("cache"):
+            stored = await self._parts.cache.get(key)
+        self._parts.telemetry.looked_up("miss" if stored is None else "exact")
+        return stored
+
     async def _from_cache(self, book: Book, stored: bytes) -> Final:
         answer = Answer(**json.loads(stored))
-        await self._parts.journal.write([book.cached(self._parts.now(), answer)])
+        await self._write([book.cached(self._parts.now(), answer)])
         if pacer := self._parts.pacers.get(book.query.tenant):
             pacer.update(cost=0.0, quality=answer.confidence, at=self._parts.now())
         return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
@@ -401,7 +426,8 @@ class Pipeline:
     async def _describe(self, turn: Turn, describer: Describer) -> bool:
         """Whether it worked; a describer that fails leaves the features as they are."""
         try:
-            turn.features = await describer.describe(turn.query)
+            with self._parts.telemetry.step("describe"):
+                turn.features = await describer.describe(turn.query)
         except RouterError as error:
             log.warning("describer_failed", reason=error.reason, error=error.message)
             turn.degraded.append(error.reason)

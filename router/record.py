@@ -116,6 +116,8 @@ def spent(record: Record, usage: Usage, stop_reason: str) -> Record:
         calls=usage.calls,
         cost=usage.cost,
         seconds=usage.seconds,
+        joules=usage.joules,
+        energy=usage.energy.value,
     )
 
 

@@ -74,7 +74,7 @@ class RouterService(RouterServiceServicer):
         """Tells what was logged of a decision."""
         tenant = self._tenant(request.tenant)
         bind_contextvars(decision_id=request.decision_id)
-        return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant))
+        return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant), traces=request.traces)
 
     async def EvaluatePolicy(
         self,

@@ -202,6 +202,13 @@ class JournalSettings(Section):
     rotate_seconds: float = Field(60.0, gt=0)
 
 
+class TelemetrySettings(Section):
+    """Where metrics can be had, beside the OTLP that OpenTelemetry's own variables ask for."""
+
+    prometheus: str = Field("", pattern=r"^$|^.*:\d+$")
+    """`host:port` to be scraped at; empty: nowhere."""
+
+
 class LearningSettings(Section):
     """What policies that learn online (`linucb`, `thompson`, `epsilon`) make of outcomes."""
 
@@ -249,6 +256,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     journal: JournalSettings = JournalSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     learning: LearningSettings = LearningSettings()
     promotion: PromotionSettings = PromotionSettings()
     plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)

@@ -340,9 +340,16 @@ class Run:
     seconds: float = 0.0
 
 
+class EnergySource(StrEnum):
+    """How joules are known: by a model of the machine's power, or by its meter."""
+
+    ESTIMATED = "estimated"
+    MEASURED = "measured"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `joules` an estimate."""
+    """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `energy` says how `joules` are known."""
 
     prompt_tokens: int = 0
     kept_tokens: int = 0
@@ -354,6 +361,7 @@ class Usage:
     cost: int = 0
     seconds: float = 0.0
     joules: float = 0.0
+    energy: EnergySource = EnergySource.ESTIMATED
 
     @property
     def tokens(self) -> int:
@@ -366,14 +374,17 @@ class Usage:
         return Amount(self.cost, self.tokens)
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**dict(zip(_SPENT, map(operator.add, _spent(self), _spent(other)), strict=True)))
+        """Joules are measured only if all of them are; none are of no source."""
+        mixed = EnergySource.ESTIMATED if self.joules else other.energy
+        energy = self.energy if self.energy is other.energy or not other.joules else mixed
+        return Usage(energy=energy, **dict(zip(_SPENT, map(operator.add, _spent(self), _spent(other)), strict=True)))
 
     def since(self, earlier: "Usage") -> "Usage":
         """What was spent after `earlier`."""
-        return Usage(**dict(zip(_SPENT, map(operator.sub, _spent(self), _spent(earlier)), strict=True)))
+        return Usage(energy=self.energy, **dict(zip(_SPENT, map(operator.sub, _spent(self), _spent(earlier)), strict=True)))
 
 
-_SPENT = tuple(Usage.__dataclass_fields__)
+_SPENT = tuple(name for name in Usage.__dataclass_fields__ if name != "energy")
 _spent: Callable[[Usage], tuple[float, ...]] = operator.attrgetter(*_SPENT)
 
 
@@ -662,3 +673,5 @@ class Record:
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
+    joules: float = 0.0
+    energy: str = ""  # how the joules are known: `estimated` or `measured`

@@ -28,7 +28,7 @@ async def work(settings: Settings, address: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sys.setswitchinterval(_SWITCH)
-    with open_telemetry("rheostat-worker") as telemetry:
+    with open_telemetry("rheostat-worker", prometheus=settings.telemetry.prometheus) as telemetry:
         async with pools(settings) as loaded:
             executor = LocalExecutor(pools=loaded, telemetry=telemetry)
             executor.check([plan.plan(name) for name, plan in settings.plans.items()])

@@ -12,6 +12,7 @@ import numpy as np
 
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
+from router.telemetry import inject
 from router.types import Call, Sample, Style, Vector
 from workers.backends import backends
 from workers.probing import missing
@@ -130,7 +131,8 @@ class Vllm:
     async def _drawn(self, call: Call, ids: list[int]) -> "AsyncGenerator[RequestOutput, None]":
         from vllm import TokensPrompt  # noqa: PLC0415
 
-        async with aclosing(self._engine.generate(TokensPrompt(prompt_token_ids=ids), _parameters(call), uuid4().hex)) as outputs:
+        prompt, trace = TokensPrompt(prompt_token_ids=ids), dict(inject()) or None
+        async with aclosing(self._engine.generate(prompt, _parameters(call), uuid4().hex, trace_headers=trace)) as outputs:
             async for output in outputs:
                 yield output
 
