@@ -49,7 +49,7 @@ async def charged(store: Store, told: list[list[str]]) -> dict[str, Amount]:
 async def test_no_process_overspends_and_no_hold_outlives_its_lease(mortal_redis: Any, tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     processes = [await spender(mortal_redis.url, number, seed) for number in range(PROCESSES)]
-    kills = [dice.randint(1, 40) if number < 3 else None for number in range(PROCESSES)]
+    kills = [dice.randint(1, 12) if number < 3 else None for number in range(PROCESSES)]
     told = [line for part in await asyncio.gather(*map(lines, processes, kills)) for line in part]
     assert sum(process.returncode != 0 for process in processes) == 3
     async with open_redis(mortal_redis.url, tmp_path) as store, RedisLedger(store, lambda _: TENANT.windows, fleet=FLEET.windows) as ledger:
