@@ -50,6 +50,7 @@ from router.telemetry import Telemetry, open_telemetry
 from router.tenants import Tenants
 from router.turn import Second
 from workers.backends import backends
+from workers.energy import Modelled, measured
 from workers.pool import Pool
 from workers.remote import open_worker
 from workers.sandbox import ProcessSandbox
@@ -278,6 +279,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
 async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
     """The configured pools, loaded; models and verifiers that several pools name alike are loaded once."""
     built: dict[str, Verifier] = {}
+    meters = {gpus: measured(gpus) for gpus in {pool.gpus for pool in settings.worker.pools.values()}}
     async with AsyncExitStack() as stack:
         made = {}
         for name, pool in settings.worker.pools.items():
@@ -292,7 +294,8 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
-            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, joules_per_token=pool.joules_per_token, model=pool.model)
+            energy = meters[pool.gpus] or Modelled(pool.joules_per_token)
+            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, energy=energy, model=pool.model)
         yield made
 
 
