@@ -80,16 +80,19 @@ async def amplified(stub: RouterServiceStub, ordinary: int, times: int, deadline
 
 async def flooded(stub: RouterServiceStub, running: Service, data: Path, at_once: int, deadline: float) -> dict[str, object]:
     """All attacks at once, until nothing more is given; a victim asks meanwhile. What each tenant was charged, and what the log says."""
-    everything, refused, endings = list(attacks().values()), asyncio.Event(), []
+    everything, endings, under_way, streak = list(attacks().values()), [], 0, 0
 
     async def attack(number: int) -> None:
-        while not refused.is_set():
+        nonlocal under_way, streak
+        while streak < len(everything):
             text, knobs = everything[number % len(everything)]
             number += at_once
-            _, ending = await cost(stub, "attacker", text, knobs, deadline)
-            endings.append(ending)
-            if endings[-3 * len(everything) :].count("RESOURCE_EXHAUSTED") >= 2 * len(everything):
-                refused.set()
+            under_way += 1
+            endings.append((await cost(stub, "attacker", text, knobs, deadline))[1])
+            under_way -= 1
+            refused = endings[-1] == "RESOURCE_EXHAUSTED"
+            streak = streak + (not under_way) if refused else 0  # what others hold may come back
+            await asyncio.sleep(0.05 * refused)
 
     async def suffer() -> list[tuple[int, str]]:
         return [await cost(stub, "victim", problem.question, {}, deadline) for problem in draw("test", 4, 10)]
@@ -147,9 +150,7 @@ def main(
 def show(found: dict) -> None:
     usual, out = found["ordinary"], Console(width=140)
     title = f"An ordinary question costs {usual['mean_cost']:,.0f}, the dearest {usual['dearest']:,}"
-    table = Table(
-        "attack", "micro-dollars", "times the mean", title=f"An ordinary question costs {usual['mean_cost']:,.0f}, the dearest {usual['dearest']:,}"
-    )
+    table = Table("attack", "micro-dollars", "times the mean", title=title)
     for name, row in sorted(found["attacks"].items(), key=lambda item: -item[1]["cost"]):
         table.add_row(name, f"{row['cost']:,.0f}", f"{row['times_the_mean']:.1f}")
     out.print(table)
