@@ -1,6 +1,7 @@
 """Admission: a request gets in with a permit and a hold on its worst case, and leaves by settling, whichever way it leaves."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -80,8 +81,10 @@ class Admission:
         async with self._permits:
             self._telemetry.active(1)
             try:
+                began = time.perf_counter()
                 with self._telemetry.step("admission"):
                     bill = await self._reserved(tenant, hold_id, cost, ttl, least)
+                self._telemetry.waited(time.perf_counter() - began)
                 try:
                     yield bill
                 finally:
