@@ -5,12 +5,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -27,15 +26,16 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
-from router.admission import Admission, Permits
+from router.admission import Admission
 from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
+from router.congestion import Congestion
 from router.errors import BadArtifact, StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
@@ -45,14 +45,16 @@ from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Settings
-from router.store import Store, open_redis, pace_key
+from router.stamp import Stamp
+from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
-from router.tenants import Tenants
+from router.tenants import Tenants, Window
 from router.turn import Second
+from router.turnstile import Turnstile
 from workers.backends import backends
 from workers.energy import Modelled, measured
+from workers.fleet import open_fleet
 from workers.pool import Pool
-from workers.remote import open_worker
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
@@ -85,17 +87,18 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
-        worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
-        executor = await stack.enter_async_context(open_worker(worker))
+        workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
+        congestion = Congestion()
+        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
-        journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
+        journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(tenants, store))
         telemetry.watch_pacers(pacers)
         await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
-        admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
             catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},
@@ -103,7 +106,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
             allocate=allocate,
-            executor=executor,
+            executor=fleet,
+            congestion=congestion,
             admission=admission,
             cache=RedisCache(store, ttl=settings.cache_seconds),
             journal=journal,
@@ -111,7 +115,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
-            new_id=lambda: uuid4().hex,
+            stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         desk = Desk(settings)
@@ -120,7 +124,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
-        server = Server(facade, settings.server.address, telemetry)
+        door = settings.server
+        server = Server(facade, door.address, telemetry, private=door.private, reuse_port=door.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
@@ -131,8 +136,14 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             ledger=ledger,
             pacers=pacers,
             address=address,
-            parts=_told(settings, address, worker, pipeline),
+            parts=_told(settings, address, workers, pipeline),
         )
+
+
+def _fleet(settings: Settings) -> tuple[Window, ...]:
+    """None where nothing is limited: spending is counted by tenant anyway."""
+    windows = settings.fleet.windows
+    return windows if any(window.limit is not None for window in windows) else ()
 
 
 @asynccontextmanager
@@ -147,7 +158,7 @@ async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, 
 @asynccontextmanager
 async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
     """Where metrics are listened to: what is left of every budget, asked now and then."""
-    left: dict[tuple[str, str], float] = {}
+    left: dict[tuple[str, str, str], float] = {}
     telemetry.watch_budgets(lambda: dict(left))
 
     async def look() -> None:
@@ -156,7 +167,7 @@ async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) 
                 for window in tenant.windows:
                     if window.limit is not None:
                         with suppress(StoreUnavailable):
-                            left[tenant.id, window.name] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+                            left[tenant.id, window.name, window.unit.value] = window.limit - sum(await ledger.spent(tenant.id, window.name))
             await asyncio.sleep(_BUDGET_SECONDS)
 
     async with AsyncExitStack() as stack:
@@ -203,12 +214,12 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
     )
 
 
-def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:
+def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
         "gRPC": address,
-        "worker": worker,
+        "worker": ", ".join(workers),
         "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
-        "decision log": str(settings.data / "journal"),
+        "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
         "plans": ", ".join(settings.plans),
@@ -295,7 +306,14 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
             energy = meters[pool.gpus] or Modelled(pool.joules_per_token)
-            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, energy=energy, model=pool.model)
+            made[name] = Pool(
+                backend=backend,
+                verifier=verifier,
+                sandbox=sandbox,
+                energy=energy,
+                model=pool.model,
+                turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
+            )
         yield made
 
 

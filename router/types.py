@@ -55,6 +55,21 @@ class Budget:
         return Budget(**{name: min((one for one in pair if one is not None), default=None) for name, pair in pairs.items()})
 
 
+class Amount(NamedTuple):
+    """What may be spent, or was: micro-dollars and tokens. The ledger holds, charges and refunds both together."""
+
+    cost: int
+    tokens: int = 0
+
+    def covers(self, other: "Amount") -> bool:
+        """Whether `other` is no more, in either."""
+        return self.cost >= other.cost and self.tokens >= other.tokens
+
+    def plus(self, other: "Amount") -> "Amount":
+        """Both together."""
+        return Amount(self.cost + other.cost, self.tokens + other.tokens)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
     """A tenant's, or one request's, trade of quality against cost."""
@@ -118,6 +133,7 @@ class Query:
     budget: Budget = Budget()
     knobs: Knobs = Knobs()
     seed: int | None = None
+    weight: float = 1.0  # its share of a pool that is busy, beside others'
     traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
 
     @property
@@ -149,6 +165,11 @@ class Plan:
     budget: Budget = Budget()
     price: Price = Price()
     helpers: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def worst(self) -> Amount:
+        """What one execution may come to; what has no ceiling counts as nothing."""
+        return Amount(self.budget.cost or 0, self.budget.tokens or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +367,11 @@ class Usage:
     def tokens(self) -> int:
         """Every token, whatever became of it."""
         return self.prompt_tokens + self.kept_tokens + self.discarded_tokens + self.cancelled_tokens + self.scored_tokens
+
+    @property
+    def amount(self) -> Amount:
+        """What of it is charged."""
+        return Amount(self.cost, self.tokens)
 
     def __add__(self, other: "Usage") -> "Usage":
         """Joules are measured only if all of them are; none are of no source."""

@@ -1,5 +1,6 @@
 """RouterService's messages from and to the nouns: nothing else in the router, but what it shares with the workers, knows protobuf."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from rheostat.v1 import answer_pb2, decision_pb2, evaluation_pb2, query_pb2, rou
 from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
 from router.errors import ContradictoryKnobs
 from router.record import outcome
-from router.tenants import Tenant
+from router.tenants import Retention, Tenant
 from router.types import Answer, Batch, Decision, Final, Planned, Prediction, Query, Receipt, Record, Reward, Stage
 
 _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
@@ -23,7 +24,7 @@ _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
 
 
 def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Query:
-    """A query of this tenant, due at `deadline` on the service's monotonic clock; knobs that are absent are the tenant's.
+    """A query of this tenant, due at `deadline` on the monotonic clock, or sooner if its knobs say so; knobs that are absent are the tenant's.
 
     Raises ContradictoryKnobs where it states what the tenant's objective sets.
     """
@@ -31,15 +32,18 @@ def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Qu
         kind, field = tenant.objective.kind, "query.knobs.value_microdollars"
         message = f"{field} contradicts the {kind} of tenant {tenant.id!r}, from which the value is learned: leave it out"
         raise ContradictoryKnobs(message, field=field, objective=kind)
+    knobs = replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs
     return Query(
         id=query.id or uuid4().hex,
         messages=messages_from_pb(query.messages),
         tenant=tenant.id,
         task=task_from_pb(query.task),
-        deadline=deadline,
+        deadline=min(deadline, time.monotonic() + knobs.seconds),
         budget=budget_from_pb(query.budget),
-        knobs=replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs,
+        knobs=knobs,
         seed=query.seed if query.HasField("seed") else None,
+        weight=tenant.priority.weight,
+        traced=tenant.retention is Retention.FULL,
     )
 
 

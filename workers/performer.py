@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from router.errors import BackendUnavailable, RouterError
@@ -18,8 +19,13 @@ _ONE_CALL = Usage(calls=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performer:
-    """Orders of one execution. `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled."""
+    """Orders of one execution, for a tenant of this weight.
 
+    `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled.
+    """
+
+    tenant: str
+    weight: float
     pools: Mapping[str, Pool]
     prices: Mapping[str, Price]
     spending: Spending
@@ -51,8 +57,9 @@ class Performer:
         async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
-                with pool.energy.working(spent):
-                    sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
+                async with self._slot(pool):
+                    with pool.energy.working(spent):
+                        sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
             except asyncio.CancelledError:
                 self._charge(pool, price, _sold(spent, Fate.CANCELLED))
                 self.cut(spent.completion, order.pool)
@@ -62,6 +69,9 @@ class Performer:
                 raise
             self._charge(pool, price, _sold(spent, Fate.KEPT))
             return sample
+
+    def _slot(self, pool: Pool) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if pool.turnstile is None else pool.turnstile.inside(self.tenant, self.weight)
 
     def _charge(self, pool: Pool, price: Price, usage: Usage) -> None:
         self.spending.charge(price, replace(usage, joules=pool.energy.share(usage.tokens), energy=pool.energy.source))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from router.decisions import read_log, records
 from router.errors import StoreUnavailable
-from router.journal import read_log, records
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.store import open_redis
 from router.tenants import DAY, Tenants
 from router.types import Record

@@ -1,4 +1,4 @@
-"""The town that faults visit: two routers on one Redis, a worker each, links of our own between them, and somebody who starts again what died."""
+"""The town that faults visit: two routers on one Redis and two workers, links of our own between them, and somebody who starts again what died."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from router.terms import TenantSettings
 from tests.chaos.link import Link
 
 ROOT = Path(__file__).parents[2]
-ROUTERS = 2
+ROUTERS, WORKERS = 2, 2
 DISK = "48m"
 _PRICE = (0.5, 2.0, 0.1)
 PLANS = {
@@ -115,13 +115,15 @@ async def town(folder: Path) -> AsyncIterator[Town]:
     """Founded, with nobody at fault yet; at the end the routers are told to stop, so that what they have is on disk."""
     (folder / "redis").mkdir()
     redis = Resident("redis", lambda: server_command(folder / "redis", folder / "redis" / "r.sock"), folder / "redis.out")
-    to_redis, to_worker = [Link(f"unix:{folder}/redis/r.sock") for _ in range(ROUTERS)], [Link(f"unix:{folder}/w{n}.sock") for n in range(ROUTERS)]
+    to_redis = [Link(f"unix:{folder}/redis/r.sock") for _ in range(ROUTERS)]
+    to_worker = [Link(f"unix:{folder}/w{number}.sock") for _ in range(ROUTERS) for number in range(WORKERS)]
     for link in (*to_redis, *to_worker):
         await link.start()
-    workers = [_worker(folder, number) for number in range(ROUTERS)]
+    workers = [_worker(folder, number) for number in range(WORKERS)]
     disks = [disk for number in range(ROUTERS) if (disk := _small_disk(folder / f"data{number}"))]
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(ROUTERS)]
-    routers = [_router(folder, number, addresses[number], to_redis[number], to_worker[number]) for number in range(ROUTERS)]
+    lots = [to_worker[number * WORKERS : (number + 1) * WORKERS] for number in range(ROUTERS)]
+    routers = [_router(folder, number, addresses[number], to_redis[number], lots[number]) for number in range(ROUTERS)]
     found = Town(folder, redis, routers, workers, to_redis, to_worker, addresses, disks)
     watching = [asyncio.create_task(one.watch()) for one in found.everybody()]
     try:
@@ -162,13 +164,13 @@ def _worker(folder: Path, number: int) -> Resident:
     return Resident(f"worker {number}", lambda: command, folder / f"worker{number}.log")
 
 
-def _router(folder: Path, number: int, address: str, redis: Link, worker: Link) -> Resident:
+def _router(folder: Path, number: int, address: str, redis: Link, workers: Sequence[Link]) -> Resident:
     config = folder / f"router{number}.yaml"
     settings = Settings(
         data=folder / f"data{number}",
         redis_url=f"redis://127.0.0.1:{redis.port}",
         server={"address": address, "drain_delay": 0.0, "grace": 5.0},
-        worker={"address": f"127.0.0.1:{worker.port}", "pools": {"toy": PoolSettings(backend=Choice(name="embedded"))}},
+        worker={"address": ",".join(f"127.0.0.1:{link.port}" for link in workers), "pools": {"toy": PoolSettings(backend=Choice(name="embedded"))}},
         plans=PLANS,
         tenants=TENANTS,
         journal={"rotate_seconds": 5.0, "rotate_rows": 500},

@@ -38,15 +38,15 @@ class Traffic:
 
     async def flow(self, stop: asyncio.Event) -> None:
         """Until told to stop."""
+        decided: dict[str, list[str]] = {tenant: [] for tenant in TENANTS}  # whoever decided, any router takes the outcome
         async with asyncio.TaskGroup() as group:
             for address in self._town.addresses:
                 for tenant in TENANTS:
                     for number in range(CALLERS):
-                        group.create_task(self._caller(address, tenant, random.Random(f"{address}{tenant}{number}"), stop))
+                        group.create_task(self._caller(address, tenant, random.Random(f"{address}{tenant}{number}"), decided[tenant], stop))
 
-    async def _caller(self, address: str, tenant: str, rng: random.Random, stop: asyncio.Event) -> None:
+    async def _caller(self, address: str, tenant: str, rng: random.Random, mine: list[str], stop: asyncio.Event) -> None:
         options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
-        mine: list[str] = []
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             stub = RouterServiceStub(channel)
             while not stop.is_set():

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from router.app import Service, service
+from router.decisions import read_log, records
 from router.exam import draw
-from router.journal import read_log, records
 from router.settings import Settings
 from router.terms import TenantSettings
 

@@ -10,7 +10,7 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 from rich.console import Console
 
 from router.app import Service
-from router.journal import log_files
+from router.decisions import log_files
 from router.settings import Settings
 from router.terms import TenantSettings
 from router.trace import trace

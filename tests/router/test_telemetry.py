@@ -183,7 +183,7 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     telemetry.rejected("OVERLOADED")
     telemetry.waited(0.25)
     telemetry.looked_up("miss")
-    telemetry.watch_budgets(lambda: {("acme", "day"): 9.0})
+    telemetry.watch_budgets(lambda: {("acme", "day", "cost"): 9.0})
     telemetry.reconsidered()
     telemetry.called("rheostat.v1.RouterService/PlanQuery", "OK", 0.01)
     telemetry.watch_journal(lambda: 42)
@@ -202,7 +202,8 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     assert heard.points("rheostat.requests.rejected") == [({"error.type": "OVERLOADED"}, 1)]
     assert heard.points("rheostat.admission.wait") == [({}, 0.25)]
     assert heard.points("rheostat.cache.lookups") == [({"rheostat.cache.kind": "miss"}, 1)]
-    assert heard.points("rheostat.budget.left") == [({"rheostat.tenant.name": "acme", "rheostat.budget.window": "day"}, 9.0)]
+    ((left, value),) = heard.points("rheostat.budget.left")
+    assert (left, value) == ({"rheostat.tenant.name": "acme", "rheostat.budget.window": "day", "rheostat.budget.unit": "cost"}, 9.0)
     assert heard.points("rheostat.decisions.reconsidered") == [({}, 1)]
     assert [attributes["rpc.method"] for attributes, _ in heard.points("rpc.server.call.duration")] == ["rheostat.v1.RouterService/PlanQuery"]
     assert heard.points("rheostat.journal.pending") == [({}, 42)]

@@ -41,6 +41,8 @@ class OpenAI:
     passing reason before anything was written is made again up to `retries` times.
     """
 
+    broken = False  # a server that is gone may come back
+
     def __init__(
         self,
         *,

@@ -65,6 +65,11 @@ class Vllm:
         """What the engine claims, less what `prepare` found it not to do."""
         return self._able
 
+    @property
+    def broken(self) -> bool:
+        """Whether the engine's own process has died."""
+        return bool(self._engine.errored)
+
     async def prepare(self) -> None:
         """Try out what the engine claims; this also warms it up."""
         self._able -= await missing(self, self._able)
