@@ -57,6 +57,7 @@ from router.turn import Second
 from router.turnstile import Turnstile
 from router.types import Objective
 from workers.backends import backends
+from workers.energy import Modelled, measured
 from workers.fleet import open_fleet
 from workers.pool import Pool
 from workers.sandbox import ProcessSandbox
@@ -177,7 +178,7 @@ async def _pacing(register: Register, store: Store) -> AsyncIterator[Mapping[str
 @asynccontextmanager
 async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
     """Where metrics are listened to: what is left of every budget, asked now and then."""
-    left: dict[tuple[str, str], float] = {}
+    left: dict[tuple[str, str, str], float] = {}
     telemetry.watch_budgets(lambda: dict(left))
 
     async def look() -> None:
@@ -186,7 +187,7 @@ async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) 
                 for window in tenant.windows:
                     if window.limit is not None:
                         with suppress(StoreUnavailable):
-                            left[tenant.id, window.name] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+                            left[tenant.id, window.name, window.unit.value] = window.limit - sum(await ledger.spent(tenant.id, window.name))
             await asyncio.sleep(_BUDGET_SECONDS)
 
     async with AsyncExitStack() as stack:
@@ -312,6 +313,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
 async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
     """The configured pools, loaded; models and verifiers that several pools name alike are loaded once."""
     built: dict[str, Verifier] = {}
+    meters = {gpus: measured(gpus) for gpus in {pool.gpus for pool in settings.worker.pools.values()}}
     async with AsyncExitStack() as stack:
         made = {}
         for name, pool in settings.worker.pools.items():
@@ -326,11 +328,12 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
+            energy = meters[pool.gpus] or Modelled(pool.joules_per_token)
             made[name] = Pool(
                 backend=backend,
                 verifier=verifier,
                 sandbox=sandbox,
-                joules_per_token=pool.joules_per_token,
+                energy=energy,
                 model=pool.model,
                 turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
             )

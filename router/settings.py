@@ -42,6 +42,8 @@ class PoolSettings(Section):
     """None: programs are not run, and strategies that need it are refused."""
     joules_per_token: float = Field(0.0, ge=0)
     """Estimate: the power the machine draws at work divided by the tokens per second it handles."""
+    gpus: tuple[int, ...] = ()
+    """Numbers of the GPUs that it runs on, whose meters then say what it took instead of the estimate."""
     model: str = ""
     """Name for telemetry."""
     slots: int | None = Field(None, gt=0)
