@@ -5,12 +5,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -28,41 +27,46 @@ from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
 from router.access.door import open_door
-from router.access.redaction import masked
-from router.admission import Admission, Permits
+from router.admission import Admission
 from router.background import background
 from router.cache import RedisCache
 from router.child import kept_running
-from router.errors import BadArtifact
+from router.congestion import Congestion
+from router.errors import BadArtifact, StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
 from router.predictor import first_predictor, fitted
 from router.promotion.keeper import keeping
+from router.redaction import masked
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Settings
-from router.store import Store, open_redis, pace_key
+from router.stamp import Stamp
+from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
 from router.tenancy.register import Register, Tenancy, open_register
-from router.tenants import Tenants
+from router.tenants import Tenants, Window
 from router.terms import TenantSettings
 from router.turn import Second
+from router.turnstile import Turnstile
 from router.types import Objective
 from workers.backends import backends
+from workers.energy import Modelled, measured
+from workers.fleet import open_fleet
 from workers.pool import Pool
-from workers.remote import open_worker
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 
 log = structlog.get_logger("rheostat")
 _RELOAD_SECONDS = 1.0
+_BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
 _LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
 
@@ -86,23 +90,25 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     settings.served().data.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
-        telemetry = stack.enter_context(open_telemetry())
+        telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
-        worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
-        executor = await stack.enter_async_context(open_worker(worker))
+        workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
+        congestion = Congestion()
+        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
         desk = Desk(settings)
         stack.callback(desk.close)
         register = await stack.enter_async_context(open_register(store, settings, desk.offered))
         register.watch(lambda _: desk.judge_for(register.terms))
         tenants = Tenants({})
         register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
-        journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
+        journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(register, store))
         telemetry.watch_pacers(pacers)
-        admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
+        admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         parts = Parts(
             catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},
@@ -110,7 +116,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
             allocate=allocate,
-            executor=executor,
+            executor=fleet,
+            congestion=congestion,
             admission=admission,
             cache=RedisCache(store, ttl=settings.cache_seconds),
             journal=journal,
@@ -118,7 +125,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
-            new_id=lambda: uuid4().hex,
+            stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(_reloading(settings, pipeline, desk))
@@ -126,7 +133,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         door = await stack.enter_async_context(open_door(settings, register, store, tenants))
-        server = Server(facade, settings.server.address, telemetry, door=door)
+        place = settings.server
+        server = Server(facade, place.address, telemetry, door=door, private=place.private, reuse_port=place.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
@@ -137,8 +145,14 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             ledger=ledger,
             pacers=pacers,
             address=address,
-            parts=_told(settings, address, worker, pipeline),
+            parts=_told(settings, address, workers, pipeline),
         )
+
+
+def _fleet(settings: Settings) -> tuple[Window, ...]:
+    """None where nothing is limited: spending is counted by tenant anyway."""
+    windows = settings.fleet.windows
+    return windows if any(window.limit is not None for window in windows) else ()
 
 
 @asynccontextmanager
@@ -159,6 +173,27 @@ async def _pacing(register: Register, store: Store) -> AsyncIterator[Mapping[str
     register.watch(keep)
     async with pacing(store, shared):
         yield pacers
+
+
+@asynccontextmanager
+async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Where metrics are listened to: what is left of every budget, asked now and then."""
+    left: dict[tuple[str, str, str], float] = {}
+    telemetry.watch_budgets(lambda: dict(left))
+
+    async def look() -> None:
+        while True:
+            for tenant in tenants:
+                for window in tenant.windows:
+                    if window.limit is not None:
+                        with suppress(StoreUnavailable):
+                            left[tenant.id, window.name, window.unit.value] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+            await asyncio.sleep(_BUDGET_SECONDS)
+
+    async with AsyncExitStack() as stack:
+        if telemetry.measures:
+            await stack.enter_async_context(background(budgets=look()))
+        yield
 
 
 @asynccontextmanager
@@ -201,13 +236,13 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
     )
 
 
-def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:
+def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
         "gRPC": address + (" (TLS)" if settings.server.tls else ""),
         "access": settings.access.told,
-        "worker": worker,
+        "worker": ", ".join(workers),
         "Redis": masked(settings.redis_url or "") or f"our own, in {settings.data / 'redis'}",
-        "decision log": str(settings.data / "journal"),
+        "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
         "plans": ", ".join(settings.plans),
@@ -267,7 +302,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
     """A worker process of our own, with these settings, on a Unix socket; gives its address. It is started again if it dies."""
     with tempfile.TemporaryDirectory(prefix="rheostat-worker-") as folder:
         config, address = Path(folder) / "settings.yaml", f"unix:{folder}/worker.sock"
-        config.write_text(settings.model_dump_json(exclude={"config"}))  # JSON is YAML
+        config.write_text(settings.model_dump_json(exclude={"config", "telemetry"}))  # JSON is YAML; what is scraped is the router
         env = {name: value for name, value in os.environ.items() if not name.startswith("RHEOSTAT_")}
         env |= {"RHEOSTAT_CONFIG": str(config), "OMP_NUM_THREADS": str(settings.worker.threads)}
         async with kept_running("worker", [sys.executable, "-m", "router", "work", "--address", address], env):
@@ -278,6 +313,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
 async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
     """The configured pools, loaded; models and verifiers that several pools name alike are loaded once."""
     built: dict[str, Verifier] = {}
+    meters = {gpus: measured(gpus) for gpus in {pool.gpus for pool in settings.worker.pools.values()}}
     async with AsyncExitStack() as stack:
         made = {}
         for name, pool in settings.worker.pools.items():
@@ -292,7 +328,15 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
-            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, joules_per_token=pool.joules_per_token, model=pool.model)
+            energy = meters[pool.gpus] or Modelled(pool.joules_per_token)
+            made[name] = Pool(
+                backend=backend,
+                verifier=verifier,
+                sandbox=sandbox,
+                energy=energy,
+                model=pool.model,
+                turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
+            )
         yield made
 
 

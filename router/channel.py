@@ -32,16 +32,20 @@ class Service:
     certificate: Path | None = None
     certificate_key: Path | None = None
 
-    def channel(self) -> grpc.aio.Channel:
-        """TLS where anything here needs it. Raises ValueError before a key would travel in the clear, and where files are missing."""
+    def channel(self, *, longest: int = 4 * 2**20) -> grpc.aio.Channel:
+        """TLS where anything here needs it. `longest` is the bytes a response may have, -1 for any number.
+
+        Raises ValueError before a key would travel in the clear, and where files are missing.
+        """
+        options = (("grpc.max_receive_message_length", longest),)
         if (self.certificate is None) != (self.certificate_key is None):
             raise ValueError("--cert and --cert-key go together")
         interceptors = _bearing(self.key) if self.key else []
         if self.ca or self.certificate:
-            return grpc.aio.secure_channel(self.address, self._trust(), interceptors=interceptors)
+            return grpc.aio.secure_channel(self.address, self._trust(), options=options, interceptors=interceptors)
         if self.key and exposed(self.address):
             raise ValueError(f"the key would travel to {self.address} in the clear: say with --ca who signs its certificate ({SYSTEM}: the usual)")
-        return grpc.aio.insecure_channel(self.address, interceptors=interceptors)
+        return grpc.aio.insecure_channel(self.address, options=options, interceptors=interceptors)
 
     def _trust(self) -> grpc.ChannelCredentials:
         roots = Path(self.ca).read_bytes() if self.ca not in ("", SYSTEM) else None

@@ -26,20 +26,30 @@ OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_connection_age_ms", 600_000),  # so that load spreads after scaling
     ("grpc.max_connection_age_grace_ms", 150_000),  # longer than the longest call
-    ("grpc.so_reuseport", 0),  # two servers on one port are a mistake
 )
 
 
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    Without a door everybody may call RouterService, and there is no other service. More than `most_calls` calls at once
-    are refused. Raises RuntimeError when the address cannot be bound.
+    Without a door everybody may call RouterService, and there is no other service. `private` is a second address. More than `most_calls` calls at
+    once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
-    def __init__(self, service: RouterService, address: str, telemetry: Telemetry, most_calls: int = 1024, door: Door | None = None) -> None:
+    def __init__(
+        self,
+        service: RouterService,
+        address: str,
+        telemetry: Telemetry,
+        *,
+        door: Door | None = None,
+        private: str = "",
+        reuse_port: bool = False,
+        most_calls: int = 1024,
+    ) -> None:
         interceptor = Interceptor(telemetry, door.gate if door else None)
-        self._server = grpc.aio.server(interceptors=(interceptor,), options=OPTIONS, maximum_concurrent_rpcs=most_calls)
+        options = (*OPTIONS, ("grpc.so_reuseport", int(reuse_port)))  # two servers on one port are a mistake, unless they are meant to be
+        self._server = grpc.aio.server(interceptors=(interceptor,), options=options, maximum_concurrent_rpcs=most_calls)
         self._health = health.aio.HealthServicer()
         add_RouterServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -51,6 +61,8 @@ class Server:
         reflection.enable_server_reflection(names, self._server)
         secured = door.credentials if door else None
         self.port = self._server.add_secure_port(address, secured) if secured else self._server.add_insecure_port(address)
+        if private:
+            self._server.add_insecure_port(private)
 
     async def start(self) -> None:
         """Take calls, and say so."""

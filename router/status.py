@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from router.access.redaction import masked
 from router.errors import BudgetExhausted, InvalidQuery, InvalidTerms, RouterError, error_named
+from router.redaction import masked
 
 DOMAIN = "rheostat"
 MOST_VIOLATIONS = 16  # trailers are small: more would make the client see another error than this one

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from router.access import certificates
 from router.access.principal import ANYONE, Principal
-from router.access.redaction import masked, redact
 from router.access.roles import Role
 from router.access.settings import AccessSettings, IdentitySettings, JwtSettings, exposed
 from router.errors import ForeignTenant, InvalidCredentials
+from router.redaction import masked, redact
 from router.settings import ServerSettings, Settings
 
 
