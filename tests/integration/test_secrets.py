@@ -181,6 +181,8 @@ async def test_serve_will_not_let_everybody_in_from_elsewhere(secured_settings: 
     config = tmp_path / "settings.yaml"
     exposed = secured_settings.model_copy(update={"access": AccessSettings(), "server": ServerSettings(address="0.0.0.0:0")})
     config.write_text(exposed.model_dump_json(exclude={"config"}))
-    code, _, err = await output("serve", RHEOSTAT_CONFIG=str(config))
-    assert code == 1
-    assert "access.open: true" in " ".join(err.split())
+    for count in ("1", "2"):
+        code, _, err = await output("serve", RHEOSTAT_CONFIG=str(config), RHEOSTAT_SERVER__PROCESSES=count)
+        assert code == 1
+        assert "access.open: true" in " ".join(err.split())
+        assert "router process" not in err  # it was seen before any was started
