@@ -29,7 +29,8 @@ from predictors.heads import heads
 from predictors.prior import Prior
 from router.admission import Admission, Permits
 from router.background import background
-from router.cache import RedisCache
+from router.cache.answers import open_answers
+from router.cache.models import models_behind
 from router.child import kept_running
 from router.errors import BadArtifact
 from router.evaluation.desk import Desk
@@ -94,6 +95,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         telemetry.watch_pacers(pacers)
         admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
+        models = await asyncio.to_thread(models_behind, settings.worker.pools)
+        cache = await stack.enter_async_context(open_answers(store, settings.cache, tenants, telemetry, models))
         parts = Parts(
             catalogue={name: plan.plan(name) for name, plan in settings.plans.items()},
             describer=Featurizer(encoder),
@@ -102,7 +105,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             allocate=allocate,
             executor=executor,
             admission=admission,
-            cache=RedisCache(store, ttl=settings.cache_seconds),
+            cache=cache,
             journal=journal,
             tenants=tenants,
             pacers=pacers,

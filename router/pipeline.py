@@ -1,20 +1,18 @@
 """The way of a request: admit, look in the cache, describe; then predict, decide, execute and observe until it is time to answer."""
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
 from router.admission import Admission, Bill
 from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
-from router.identity import cache_key
-from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
+from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor, Visit
 from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.telemetry import Telemetry, trace_id
 from router.tenants import Retention, Tenants
@@ -26,17 +24,16 @@ from router.types import (
     Batch,
     Decision,
     Ending,
+    Features,
     Final,
     Outcome,
     Plan,
     Planned,
     Prediction,
     Query,
-    Receipt,
     Record,
     Reward,
     Stage,
-    Usage,
 )
 
 log = structlog.get_logger("rheostat.pipeline")
@@ -126,21 +123,31 @@ class Pipeline:
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
         query = replace(query, deadline=min(query.deadline, self._parts.clock() + query.knobs.seconds))
-        worst, least = self._worst(query)
-        book = self._book(query)
+        bounds = self._worst(query)
         second = self._parts.second
-        key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
-        if query.knobs.cache and (stored := await self._parts.cache.get(key)) is not None:
-            yield await self._from_cache(book, stored)
-            return
+        deciding = self.predictor.version + (second.predictor.version if second else "")
+        async with self._parts.cache.visit(query, self.catalogue, deciding) as visit:
+            features = await self._features(query) if visit.seeks and not visit.found else None
+            if found := visit.found or (await visit.near(features) if features else None):
+                yield await self._again(query, visit, found)
+                return
+            async with aclosing(self._bought(query, visit, bounds, features)) as events:
+                async for event in events:
+                    yield event
+
+    async def _bought(self, query: Query, visit: Visit, bounds: tuple[int, int], features: Features | None) -> AsyncGenerator[Stage | Final, None]:
+        """An answer that has to be paid for."""
+        book, (worst, least) = self._book(query), bounds
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
         async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
-            turn = await self._turn(query, book, bill)
+            turn = await self._turn(query, book, bill, features)
+            turn.visit = visit
+            turn.inherit()
             with self._paced(turn):
                 async with aclosing(self._walk(turn)) as events:
                     async for event in events:
-                        if query.knobs.cache and (answer := _to_keep(event)):
-                            await self._parts.cache.put(key, json.dumps(asdict(answer)).encode())
+                        if isinstance(event, Final):
+                            await visit.keep(event, turn.features)
                         yield event
 
     async def report(self, reward: Reward, tenant: str) -> None:
@@ -298,9 +305,7 @@ class Pipeline:
             raise
         finally:
             self._parts.telemetry.charged(plan.id, turn.bill.usage.since(before))
-        turn.stages.append((plan.id, outcome.usage))
-        turn.evidence = turn.evidence.plus(outcome)
-        turn.best = turn.predictor.best(turn.features, turn.evidence)
+        turn.bought(row.id, outcome)
         await self._parts.journal.write([bought(row, outcome)])
         return outcome
 
@@ -315,14 +320,19 @@ class Pipeline:
         turn.quality = final.answer.confidence if final.answer else 0.0
         return final
 
-    async def _from_cache(self, book: Book, stored: bytes) -> Final:
-        answer = Answer(**json.loads(stored))
-        await self._parts.journal.write([book.cached(self._parts.now(), answer)])
-        if pacer := self._parts.pacers.get(book.query.tenant):
-            pacer.update(cost=0.0, quality=answer.confidence, at=self._parts.now())
-        return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
+    async def _again(self, query: Query, visit: Visit, found: Final) -> Final:
+        """What was paid for before, as this request's own decision, unless it is the same request again."""
+        if found.decision_id or found.answer is None:
+            return found
+        book = self._book(query)
+        await self._parts.journal.write([book.cached(self._parts.now(), found.answer, found.receipt.hit)])
+        if pacer := self._parts.pacers.get(query.tenant):
+            pacer.update(cost=0.0, quality=found.answer.confidence, at=self._parts.now())
+        final = replace(found, decision_id=book.decision_id)
+        await visit.keep(final)
+        return final
 
-    async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+    async def _turn(self, query: Query, book: Book, bill: Bill, features: Features | None = None) -> Turn:
         rng = self._rng if query.seed is None else np.random.default_rng(query.seed)
         tenant, arm, pacer = self._parts.tenants[query.tenant], self._arm(query, rng), self._parts.pacers.get(query.tenant)
         changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
@@ -333,7 +343,7 @@ class Pipeline:
             query=query,
             book=replace(book, query=query, arm=arm.name),
             bill=bill,
-            features=NOTHING,
+            features=features or NOTHING,
             predictor=arm.predictor or self.predictor,
             policy=arm.policy or self._policy(query),
             plans=self._allowed(query),
@@ -345,7 +355,7 @@ class Pipeline:
             raise NoGuarantee(
                 f"no answer can be given at a risk of {risk:g} yet: ask for a higher one, or report more outcomes and retrain", risk=risk
             )
-        if not await self._describe(turn, self._parts.describer):
+        if features is None and not await self._describe(turn, self._parts.describer):
             turn.predictor = self._parts.prior
         return turn
 
@@ -360,6 +370,12 @@ class Pipeline:
             if at < 0:
                 return arm
         return AS_CONFIGURED
+
+    async def _features(self, query: Query) -> Features | None:
+        """None where they cannot be had now; whoever needs them says so."""
+        with suppress(RouterError):
+            return await self._parts.describer.describe(query)
+        return None
 
     async def _describe(self, turn: Turn, describer: Describer) -> bool:
         """Whether it worked; a describer that fails leaves the features as they are."""
@@ -433,11 +449,6 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
 def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
     """Those whose worst case costs less."""
     return tuple(plan for plan in plans if (plan.budget.cost or 0) < (than.budget.cost or 0))
-
-
-def _to_keep(event: Stage | Final) -> Answer | None:
-    """The answer that the next one who asks the same may have."""
-    return event.answer if isinstance(event, Final) and event.ending in ("stopped", "stages") and not event.degraded else None
 
 
 def _fits(ceiling: int | None, left: int | None) -> bool:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from router.cache.section import CacheSettings
 from router.section import Section
 from router.terms import TenantSettings
 from router.types import Budget, Plan, Price
@@ -240,7 +241,7 @@ class Settings(BaseSettings):
     )
     """The first is the default."""
     tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
-    cache_seconds: float = Field(3600.0, gt=0)
+    cache: CacheSettings = CacheSettings()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Settings":

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 
 from router.errors import RouterError
 from router.ports import Pacer, Spent
-from router.types import Call, Decision, Fate, Finish, Record, Reward, Sample, Standing, Usage
+from router.types import CacheHit, Call, Decision, Fate, Finish, Record, Reward, Sample, Standing, Usage
 
 # Span attributes may carry ids; metric attributes never do.
 DECISION_ID = "rheostat.decision.id"
@@ -35,6 +35,9 @@ POLICY = "rheostat.policy.name"
 PREDICTOR = "rheostat.predictor.name"
 REWARD_SOURCE = "rheostat.reward.source"
 FATE = "rheostat.token.fate"
+CACHE_HIT = "rheostat.cache.hit"
+CACHE_CHECK = "rheostat.cache.check"
+CACHE_SHELF = "rheostat.cache.shelf"
 TENANT = "rheostat.tenant.name"  # configured, so there are only so many
 ERROR = "error.type"
 
@@ -86,6 +89,8 @@ class Telemetry:
         self._plan_reward = meter.create_histogram("rheostat.plan.reward", "1", "Rewards reported", explicit_bucket_boundaries_advisory=SHARES)
         self._active = meter.create_up_down_counter("rheostat.request.active", "{request}", "Requests being answered")
         self._rejected = meter.create_counter("rheostat.requests.rejected", "{request}", "Requests refused at admission")
+        self._cache_requests = meter.create_counter("rheostat.cache.requests", "{request}", "Requests that looked into the cache, by how they fared")
+        self._cache_checks = meter.create_counter("rheostat.cache.checks", "{check}", "Answers to nearest questions, compared with real ones")
         self._call_seconds = meter.create_histogram(
             "rpc.server.call.duration", "s", "Time to answer a call", explicit_bucket_boundaries_advisory=CALL_SECONDS
         )
@@ -158,6 +163,19 @@ class Telemetry:
     def rejected(self, reason: str) -> None:
         """One request refused; `reason` is the error's."""
         self._rejected.add(1, {ERROR: reason})
+
+    def looked_up(self, hit: CacheHit) -> None:
+        """One request that looked into the cache, and how it fared."""
+        self._cache_requests.add(1, {CACHE_HIT: hit.value or "miss"})
+
+    def checked(self, *, same: bool) -> None:
+        """One answer that was got to be compared with the one to the nearest question."""
+        self._cache_checks.add(1, {CACHE_CHECK: "same" if same else "false"})
+
+    def watch_cache(self, taken: Callable[[], Sequence[int]]) -> None:
+        """Report how many bytes of Redis answers and ended requests take, whenever metrics are collected."""
+        observe = [lambda _: [Observation(one, {CACHE_SHELF: shelf}) for shelf, one in zip(("answers", "requests"), taken(), strict=True)]]
+        self._meter.create_observable_gauge("rheostat.cache.size", observe, "By", "What the cache takes in Redis")
 
     def serving(self, method: str, metadata: Iterable[tuple[str, str | bytes]]) -> AbstractContextManager[trace.Span]:
         """A server span around one call, under the one that the call's metadata names, if any."""

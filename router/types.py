@@ -119,6 +119,7 @@ class Query:
     knobs: Knobs = Knobs()
     seed: int | None = None
     traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
+    body: str = ""  # digest of what was asked, where the id is the caller's own: the same id again is a repetition, or a mistake
 
     @property
     def text(self) -> str:
@@ -503,13 +504,28 @@ class Reward:
     cost: int = 0
 
 
+class CacheHit(StrEnum):
+    """How an answer that had been paid for before came to be given again."""
+
+    NONE = ""
+    EXACT = "exact"  # the same question on the same terms
+    SEMANTIC = "semantic"  # other words for what is taken to be the same question
+    JOINED = "joined"  # another request for the same was under way
+    REPEATED = "repeated"  # the same request again
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a request cost, stage by stage."""
 
     usage: Usage
     stages: tuple[tuple[str, Usage], ...] = ()
-    cached: bool = False
+    hit: CacheHit = CacheHit.NONE
+
+    @property
+    def cached(self) -> bool:
+        """Whether the answer had been paid for before."""
+        return self.hit is not CacheHit.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -636,3 +652,4 @@ class Record:
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
+    inherited: tuple[str, ...] = ()  # ids of the rows whose purchases the request began with, oldest first; they were paid for before

@@ -14,6 +14,7 @@ from router.types import (
     Action,
     Answer,
     Budget,
+    CacheHit,
     Candidate,
     Decision,
     Evidence,
@@ -160,13 +161,13 @@ def test_a_stage_has_its_outcome_only_once_it_is_there():
 
 @pytest.mark.parametrize("ending", ["stopped", "abstained", "deadline", "budget", "stages", "degraded"])
 def test_every_ending_can_be_told(ending):
-    receipt = Receipt(usage=USAGE, stages=(("a", USAGE),), cached=True)
+    receipt = Receipt(usage=USAGE, stages=(("a", USAGE),), hit=CacheHit.EXACT)
     final = router_wire.event_to_pb(Final(decision_id="d", answer=None, receipt=receipt, ending=ending, degraded=("STORE_UNAVAILABLE",))).final
     assert not final.HasField("answer")
     usage = {"prompt_tokens": "1", "kept_tokens": "2", "cost_microdollars": "3", "seconds": 0.5}
     assert _plain(final) == {
         "decision_id": "d",
-        "receipt": {"usage": usage, "stages": [{"plan": "a", "usage": usage}], "cached": True},
+        "receipt": {"usage": usage, "stages": [{"plan": "a", "usage": usage}], "cached": True, "cache_hit": "CACHE_HIT_EXACT"},
         "ending": f"ENDING_{ending.upper()}",
         "degraded": ["STORE_UNAVAILABLE"],
     }

@@ -1,0 +1,138 @@
+"""What was paid for once is not paid for again, through the whole service: a real worker, real Redis, real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
+from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
+
+from router.app import Service, service
+from router.exam import draw
+from router.settings import Settings, WorkerSettings
+from router.terms import TenantSettings
+from tests.integration.conftest import POOLS
+from tests.integration.test_faults import LEGS, final_of, refusal
+
+STORY = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
+TERMS = {"exploration": 0.0, "guard": False}
+TENANTS = {
+    "default": TenantSettings(**TERMS),
+    "other": TenantSettings(**TERMS),
+    "silent": TenantSettings(**TERMS, retention="none"),
+    "open": TenantSettings(**TERMS, cache_scope="public"),
+    "library": TenantSettings(**TERMS, cache_scope="public"),
+}
+HIT = answer_pb2.CacheHit
+
+
+def ask(text: str = STORY, knobs: dict[str, Any] | None = None, **given: Any) -> router_service_pb2.AnswerQueryRequest:
+    stated = query_pb2.Knobs(**({"plans": ["quick"], "policy": "fixed"} if knobs is None else knobs))
+    return router_service_pb2.AnswerQueryRequest(
+        query=query_pb2.Query(messages=[query_pb2.Message(role="ROLE_USER", content=text)], task="TASK_MATH", knobs=stated, **given)
+    )
+
+
+async def got(stub: RouterServiceStub, text: str = STORY, **given: Any) -> answer_pb2.FinalAnswer:
+    return await final_of(stub.AnswerQuery(ask(text, **given), timeout=60))
+
+
+@pytest.fixture
+def shared(settings: Settings, worker: str, redis_url: str) -> Settings:
+    """Settings of routers that share one Redis and one worker."""
+    changes = {"worker": WorkerSettings(address=worker, pools=POOLS.pools), "tenants": TENANTS, "redis_url": redis_url}
+    return settings.model_copy(update=changes)
+
+
+@asynccontextmanager
+async def router(settings: Settings, name: str = "a") -> AsyncIterator[tuple[RouterServiceStub, Service]]:
+    async with (
+        service(settings.model_copy(update={"data": settings.data / name})) as running,
+        grpc.aio.insecure_channel(running.address) as channel,
+    ):
+        yield RouterServiceStub(channel), running
+
+
+@pytest.fixture
+async def stub(shared: Settings) -> AsyncIterator[RouterServiceStub]:
+    async with router(shared) as (stub, _):
+        yield stub
+
+
+async def test_the_same_question_is_paid_for_once(stub: RouterServiceStub) -> None:
+    first = await got(stub)
+    again = await got(stub, f"  {STORY.replace(' ', '  ')}")
+    assert (first.receipt.cache_hit, again.receipt.cache_hit) == (HIT.CACHE_HIT_UNSPECIFIED, HIT.CACHE_HIT_EXACT)
+    assert (again.receipt.cached, again.receipt.usage.cost_microdollars) == (True, 0)
+    assert again.answer == first.answer
+    assert again.decision_id != first.decision_id
+    told = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=again.decision_id), timeout=10)
+    assert [one.reason for one in told.stages] == ["answered from the cache"]
+
+
+async def test_the_same_question_at_the_same_time_is_paid_for_once(stub: RouterServiceStub) -> None:
+    finals = await asyncio.gather(*(got(stub, LEGS) for _ in range(12)))
+    hits = sorted(one.receipt.cache_hit for one in finals)
+    assert hits == [HIT.CACHE_HIT_UNSPECIFIED, *[HIT.CACHE_HIT_JOINED] * 11]
+    assert sum(one.receipt.usage.cost_microdollars > 0 for one in finals) == 1
+    assert len({one.decision_id for one in finals}) == 12
+    assert len({one.answer.SerializeToString() for one in finals}) == 1
+
+
+async def test_a_repeated_request_has_the_same_end(shared: Settings) -> None:
+    """On the router that was asked, and on another one after that is gone."""
+    async with router(shared) as (stub, _):
+        first, joined = await asyncio.gather(got(stub, id="r1"), got(stub, id="r1"))
+        assert first.decision_id == joined.decision_id
+        assert {first.receipt.cache_hit, joined.receipt.cache_hit} == {HIT.CACHE_HIT_UNSPECIFIED, HIT.CACHE_HIT_REPEATED}
+        original = first if first.receipt.cache_hit == HIT.CACHE_HIT_UNSPECIFIED else joined
+        assert await refusal(stub.AnswerQuery(ask(LEGS, id="r1"), timeout=60)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+        assert (await got(stub, id="r1", tenant="other")).decision_id != first.decision_id
+    async with router(shared, "b") as (stub, _):
+        again = await got(stub, id="r1")
+    assert again.receipt.usage == original.receipt.usage
+    assert list(again.receipt.stages) == list(original.receipt.stages)
+    assert (again.decision_id, again.answer, again.ending) == (original.decision_id, original.answer, original.ending)
+
+
+async def test_replicas_do_not_pay_twice(shared: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        stubs = [(await stack.enter_async_context(router(shared, name)))[0] for name in ("a", "b")]
+        finals = await asyncio.gather(*(got(stub, LEGS, knobs={"plans": ["long"], "policy": "fixed"}) for stub in stubs * 2))
+        repeated = await asyncio.gather(*(got(stub, STORY, id="both") for stub in stubs))
+    assert sum(one.receipt.usage.cost_microdollars > 0 for one in finals) == 1
+    assert len({one.answer.SerializeToString() for one in finals}) == 1
+    assert repeated[0].decision_id == repeated[1].decision_id
+
+
+@pytest.mark.parametrize(("tenant", "also", "shared_by_both"), [("default", "other", False), ("open", "library", True), ("open", "default", False)])
+async def test_nothing_crosses_from_tenant_to_tenant_unless_both_are_public(
+    stub: RouterServiceStub, tenant: str, also: str, shared_by_both: bool
+) -> None:
+    """By the same words, at the same time, under the same request id, and by what was bought."""
+    first, second = await asyncio.gather(got(stub, LEGS, tenant=tenant, id="x"), got(stub, LEGS, tenant=also, id="x"))
+    assert first.decision_id != second.decision_id
+    assert (first.receipt.cached or second.receipt.cached) is shared_by_both
+    await got(stub, tenant=tenant)
+    assert (await got(stub, tenant=also)).receipt.cached is shared_by_both
+    last = draw("test", 3, 1)[0].question
+    await got(stub, last, tenant=tenant, knobs={"max_stages": 1, "plans": ["quick"]})
+    final = await got(stub, last, tenant=also, knobs={"max_stages": 2, "plans": ["quick"], "policy": "threshold"})
+    told = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=final.decision_id, tenant=also), timeout=10)
+    assert (told.stages[0].in_hand > 0) is shared_by_both
+
+
+async def test_of_a_tenant_that_keeps_nothing_nothing_is_kept(stub: RouterServiceStub) -> None:
+    first, joined = await asyncio.gather(got(stub, tenant="silent"), got(stub, tenant="silent"))
+    assert joined.receipt.cached != first.receipt.cached
+    assert not (await got(stub, tenant="silent")).receipt.cached
+    assert (await got(stub, tenant="silent", id="r")).decision_id == (await got(stub, tenant="silent", id="r")).decision_id
+
+
+async def test_requests_that_fix_the_draw_or_want_no_cache_are_on_their_own(stub: RouterServiceStub) -> None:
+    for given in ({"seed": 7}, {"knobs": {"plans": ["quick"], "policy": "fixed", "cache": False}}):
+        finals = await asyncio.gather(*(got(stub, LEGS, **given) for _ in range(2)))
+        assert [one.receipt.cached for one in finals] == [False, False]
