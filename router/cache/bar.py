@@ -23,11 +23,12 @@ def bar(checked: Mapping[int, tuple[int, int]], risk: float) -> float:
     Against r >= risk stands the mean over q in _BETS x risk of the likelihood ratio prod (q/risk)^x ((1-q)/(1-risk))^(1-x), x being 1 for a
     false hit: a supermartingale wherever r >= risk, so that it ever passes 1/a with a chance of at most a (Ville's inequality; Waudby-Smith & Ramdas,
     "Estimating means of bounded random variables by betting", JRSS B 2024, arXiv 2010.09686, theorem 1 and section 4). It is looked at after every
-    check, which an interval for one look, such as Clopper and Pearson's, does not allow. All bars hold at once: a is divided among them.
+    check, which an interval for one look, such as Clopper and Pearson's, does not allow. All bars hold at once: a is divided among them. No bar
+    is below the similarities that were checked.
     """
     counts = np.array([checked.get(step, (0, 0)) for step in range(len(STEPS))], float)
     compared, false = np.cumsum(counts[::-1], axis=0)[::-1].T
-    sure = _evidence(compared, false, risk) >= np.log(len(STEPS) / (1 - CONFIDENCE))
+    sure = (counts[:, 0] > 0) & (_evidence(compared, false, risk) >= np.log(len(STEPS) / (1 - CONFIDENCE)))
     return STEPS[int(sure.argmax())] if sure.any() else NONE
 
 

@@ -57,6 +57,7 @@ class Visit:
         self._leading: list[str] = []
         self._leases: dict[str, str] = {}
         self._saved = 0  # of what was bought
+        self._absent: list[str] = []  # of what was looked for; what is there but cannot be read is as good as absent, and never comes
         self._pause = _SOONEST
         self._compared: tuple[Answer, float] | None = None
 
@@ -119,8 +120,7 @@ class Visit:
         if await self._queued():
             return False
         wanted = {cache_key("lease", name): f"{self._room.owner} {body}" for name, body in self._flights.items()}
-        makes = [key for key in (self._request, self._answer) if key]
-        claim = await self._room.shelves.claim(wanted, makes, self._room.lease_seconds)
+        claim = await self._room.shelves.claim(wanted, self._absent, self._room.lease_seconds)
         if claim.owner:
             await self._wait_for(claim.owner)
         if claim.owner or claim.made:
@@ -154,7 +154,9 @@ class Visit:
         """What is stored of the request, the answer and the evidence."""
         keys = (self._request, self._answer, self._evidence)
         values = iter(await self._room.shelves.read([key for key in keys if key]))
-        return [next(values) if key else None for key in keys]
+        stored = [next(values) if key else None for key in keys]
+        self._absent = [key for key, value in zip(keys[:2], stored, strict=False) if key and value is None]
+        return stored
 
     def _recall(self, stored: list[bytes | None]) -> bool:
         """Whether an answer is among it; what was bought for the question is taken along."""
