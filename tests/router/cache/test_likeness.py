@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from predictors.encoders.static import Static
 from predictors.features import Featurizer
@@ -29,10 +30,8 @@ def encoder() -> Static:
 
 
 def features(text: str) -> Features:
-    vector = encoder().encode([text])[0]
-    return Features(
-        vector=np.concatenate(([1.0, 7.0], vector)).astype(np.float32), names=("bias", "words", *Featurizer(encoder()).names[-64:]), version="v"
-    )
+    vector, names = encoder().encode([text])[0], ("bias", "words", *Featurizer(encoder()).names[-64:])
+    return Features(vector=np.concatenate(([1.0, 7.0], vector)).astype(np.float32), names=names, version="v")
 
 
 @pytest.mark.parametrize("risk", [0.02, 0.1, 0.3])
@@ -58,6 +57,20 @@ def test_the_bar_lets_through_no_more_false_hits_than_the_risk(risk: float) -> N
     assert wrong <= 0.05 * worlds
     assert np.mean(served) > 0.7
     assert np.mean(false) <= risk
+
+
+def test_where_a_rate_is_just_over_the_risk_nothing_is_given_in_most_worlds() -> None:
+    """The hardest case there is; an interval for one look, looked at as often, would be wrong far more often than it says."""
+    rng, worlds, risk = np.random.default_rng(2), 400, 0.1
+    ours = one_look = 0
+    for _ in range(worlds):
+        bad = np.cumsum(rng.random(1_500) < risk + 1e-9)
+        looks = np.arange(10, 1_500, 10)
+        ours += any(bar({7: (int(count), int(bad[count - 1]))}, risk) != NONE for count in looks)
+        one_look += bool((beta.ppf(0.95, bad[looks - 1] + 1, looks - bad[looks - 1]) <= risk).any())
+    print(f"a rate just over the risk: answers given in {ours / worlds:.1%} of worlds; by Clopper and Pearson's bound in {one_look / worlds:.1%}")
+    assert ours <= 0.05 * worlds
+    assert one_look > 0.05 * worlds
 
 
 def test_nothing_is_sure_before_there_are_checks_enough() -> None:
@@ -98,9 +111,7 @@ async def test_a_stream_of_paraphrases_and_near_misses_is_served_within_the_risk
                 await known.follow()
         hits, false = hits + mine, false + wrong
         rates.append(wrong / max(1, mine))
-    print(
-        f"{asked} new wordings, {hits} given by likeness, {false} of them false: {false / hits:.2%}, allowed {RISK:.0%}; by world {np.round(rates, 3)}"
-    )
+    print(f"{asked} new wordings, {hits} given by likeness, {false} false: {false / hits:.2%}, allowed {RISK:.0%}; {np.round(rates, 3)}")
     assert hits > 100
     assert false / hits <= RISK
     assert sum(rate > RISK for rate in rates) <= 1
