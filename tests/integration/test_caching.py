@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
 from router.app import Service, service
 from router.exam import draw
-from router.settings import Settings, WorkerSettings
+from router.settings import ServerSettings, Settings, WorkerSettings
 from router.terms import TenantSettings
 from tests.integration.conftest import POOLS
 from tests.integration.test_faults import LEGS, final_of, refusal
@@ -101,7 +103,7 @@ async def test_a_repeated_request_has_the_same_end(shared: Settings) -> None:
 async def test_replicas_do_not_pay_twice(shared: Settings) -> None:
     async with AsyncExitStack() as stack:
         stubs = [(await stack.enter_async_context(router(shared, name)))[0] for name in ("a", "b")]
-        finals = await asyncio.gather(*(got(stub, LEGS, knobs={"plans": ["long"], "policy": "fixed"}) for stub in stubs * 2))
+        finals = await asyncio.gather(*(got(stub, STORY, knobs={"plans": ["long"], "policy": "fixed"}) for stub in stubs * 2))
         repeated = await asyncio.gather(*(got(stub, STORY, id="both") for stub in stubs))
     assert sum(one.receipt.usage.cost_microdollars > 0 for one in finals) == 1
     assert len({one.answer.SerializeToString() for one in finals}) == 1
@@ -136,3 +138,47 @@ async def test_requests_that_fix_the_draw_or_want_no_cache_are_on_their_own(stub
     for given in ({"seed": 7}, {"knobs": {"plans": ["quick"], "policy": "fixed", "cache": False}}):
         finals = await asyncio.gather(*(got(stub, LEGS, **given) for _ in range(2)))
         assert [one.receipt.cached for one in finals] == [False, False]
+
+
+async def test_a_request_that_wants_more_goes_on_from_what_was_bought(tmp_path: Path) -> None:
+    """Over questions of all kinds with the bundled models: at least as sure as the poorer request was, and cheaper than from nothing."""
+    plans = ["nano-direct", "small-solve", "small-vote", "large-solve"]
+    poor = {"value_microdollars": 6_000, "max_stages": 1, "plans": plans}
+    rich = {"value_microdollars": 60_000, "max_stages": 3, "plans": plans}
+    settings = Settings(data=tmp_path / "data", server=ServerSettings(address="127.0.0.1:0", drain_delay=0.0), tenants=TENANTS)
+    async with router(settings) as (stub, running):
+        questions = [one.question for one in draw("test", 11, 14)]
+        first = [await got(stub, one, knobs=poor) for one in questions]
+        warm = [await got(stub, one, knobs=rich) for one in questions]
+        cold = [await got(stub, one, knobs=rich, tenant="other") for one in questions]
+        rows = [row for one in warm for row in await running.pipeline.explain(one.decision_id, "default")]
+        again = [await got(stub, one, knobs={**rich, "value_microdollars": 61_000}) for one in questions]
+    sure = [np.mean([one.answer.confidence for one in finals]) for finals in (first, warm, cold)]
+    cost = [paid(finals) for finals in (first, warm, cold)]
+    print(f"belief {np.round(sure, 3)} for {cost} micro-dollars: poor, rich after poor, rich from nothing; and rich once more: {paid(again)}")
+    bought = [one for one in zip(first, warm, strict=True) if one[0].receipt.stages]
+    assert len(bought) > 7
+    assert sure[1] >= sure[0]
+    assert cost[1] < cost[2]
+    assert paid(again) < cost[1] / 2
+    inherited = {row.decision_id: row.inherited for row in rows}
+    assert all(inherited[richer.decision_id] == (f"{poorer.decision_id}/0",) for poorer, richer in bought)
+    assert all(row.stage == place for one in warm for place, row in enumerate([row for row in rows if row.decision_id == one.decision_id]))
+    assert all(row.propensity > 0 and (not row.chances or abs(sum(row.chances) - 1) < 1e-9) for row in rows)
+
+
+def paid(finals: list[answer_pb2.FinalAnswer]) -> int:
+    return sum(one.receipt.usage.cost_microdollars for one in finals)
+
+
+async def test_stages_are_counted_from_what_is_bought_now(shared: Settings) -> None:
+    """A request of one stage buys once, whatever others have bought before."""
+    async with router(shared) as (stub, _):
+        await got(stub, STORY, knobs={"plans": ["quick"], "policy": "fixed"})
+        final = await got(stub, STORY, knobs={"plans": ["quick", "long"], "policy": "threshold", "max_stages": 1, "abstain_below": 0.9999})
+        assert [one.plan for one in final.receipt.stages] == ["long"]
+        assert final.ending == answer_pb2.ENDING_ABSTAINED
+        only = await got(stub, STORY, knobs={"plans": ["long"], "policy": "threshold", "value_microdollars": 1})
+        told = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=only.decision_id), timeout=10)
+    assert only.answer.plan in ("long", "")  # what its own knobs do not allow it is not given either
+    assert [stage.plan for stage in told.stages if stage.plan] == []  # and what they allow is there already

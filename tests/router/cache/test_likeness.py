@@ -51,9 +51,7 @@ def test_the_bar_lets_through_no_more_false_hits_than_the_risk(risk: float) -> N
         lowest = bar(checked, risk)
         served.append(lowest != NONE)
         false.append(true[STEPS.index(lowest)] if lowest != NONE else 0.0)
-    print(
-        f"risk {risk}: too low at some time in {wrong / worlds:.1%} of worlds; in the end {np.mean(served):.0%} serve, {np.mean(false):.2%} of hits false"
-    )
+    print(f"risk {risk}: too low in {wrong / worlds:.1%} of worlds; in the end {np.mean(served):.0%} serve, {np.mean(false):.2%} of hits false")
     assert wrong <= 0.05 * worlds
     assert np.mean(served) > 0.7
     assert np.mean(false) <= risk
