@@ -1,6 +1,7 @@
 """The composition root: the one place where everything meets. What it opens it closes, in reverse."""
 
 import asyncio
+import gc
 import os
 import sys
 import tempfile
@@ -133,6 +134,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             address=address,
             parts=_told(settings, address, worker, pipeline),
         )
+
+
+def settled() -> None:
+    """Tell the garbage collector, once a service has started, that what is there stays; looking through it took a fifth of a cached answer's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 @asynccontextmanager

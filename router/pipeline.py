@@ -123,7 +123,6 @@ class Pipeline:
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
         query = replace(query, deadline=min(query.deadline, self._parts.clock() + query.knobs.seconds))
-        bounds = self._worst(query)
         second = self._parts.second
         deciding = self.predictor.version + (second.predictor.version if second else "")
         async with self._parts.cache.visit(query, self.catalogue, deciding) as visit:
@@ -131,13 +130,14 @@ class Pipeline:
             if found := visit.found or (await visit.near(features) if features else None):
                 yield await self._again(query, visit, found)
                 return
-            async with aclosing(self._bought(query, visit, bounds, features)) as events:
+            async with aclosing(self._bought(query, visit, features)) as events:
                 async for event in events:
                     yield event
 
-    async def _bought(self, query: Query, visit: Visit, bounds: tuple[int, int], features: Features | None) -> AsyncGenerator[Stage | Final, None]:
+    async def _bought(self, query: Query, visit: Visit, features: Features | None) -> AsyncGenerator[Stage | Final, None]:
         """An answer that has to be paid for."""
-        book, (worst, least) = self._book(query), bounds
+        worst, least = self._worst(query)
+        book = self._book(query)
         lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
         async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
             turn = await self._turn(query, book, bill, features)

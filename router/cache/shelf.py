@@ -14,6 +14,7 @@ from router.store import Store, cache_sizes_key, cache_used_key
 
 ANSWERS, REQUESTS = 0, 1  # the shelves
 _NAMES = ("answers", "requests")
+_GATHER_SECONDS = 0.001
 _OVERHEAD = 400  # bytes that an entry takes in Redis beside its value, its key three times among them
 
 # KEYS: for each shelf the keys by last use and their sizes; keys to write; leases to end. ARGV: the shelves' bytes, the time in ms, the overhead,
@@ -176,6 +177,8 @@ class Shelves:
                 mine = [next(values) for _ in wanted]
                 if not future.done():  # its caller may be gone
                     future.set_result(mine)
+            if len(batch) > 1:  # busy: a trip to Redis costs the event loop more than a key does
+                await asyncio.sleep(_GATHER_SECONDS)
         self._reading = None
 
 

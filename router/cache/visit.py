@@ -68,11 +68,11 @@ class Visit:
             await self._leave({}, None)
             raise
         self._saved = len(self.bought)
-        if self.found or self._answer:
-            self._room.telemetry.looked_up(self.found.receipt.hit if self.found else CacheHit.NONE)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.found or self._answer:
+            self._room.telemetry.looked_up(self.found.receipt.hit if self.found else CacheHit.NONE)
         await self._leave(self._evidence_entry(), None)
 
     async def near(self, features: Features) -> Final | None:
@@ -177,8 +177,8 @@ class Visit:
         believed = replace(answer, confidence=answer.confidence * (1 - (self._tenant.semantic_risk or 0.0)))
         if believed.confidence < self._query.knobs.abstain_below:
             return None
-        self._room.telemetry.looked_up(CacheHit.SEMANTIC)
-        return _given(believed, CacheHit.SEMANTIC)
+        self.found = _given(believed, CacheHit.SEMANTIC)
+        return self.found
 
     async def _compare(self, final: Final, features: Features) -> None:
         """Where the answer was got to be compared: was the nearest question's the same? A withheld one is not."""

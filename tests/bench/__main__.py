@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from router.app import service
+from router.app import service, settled
 from router.server import OPTIONS
 from router.settings import Settings
 from tests.bench.stages import stages
@@ -44,6 +44,7 @@ async def measure(settings, profile):
     async with AsyncExitStack() as stack:
         console.print("Starting the service ...")
         running = await stack.enter_async_context(service(settings))
+        settled()  # as `rheostat serve` does
         bare = await stack.enter_async_context(echo())
         console.print("Calling it, and a bare echo, in turns ...")
         profiler = cProfile.Profile() if profile else None

@@ -13,6 +13,7 @@ from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
 from router.app import Service, service
+from router.cache.section import CacheSettings
 from router.exam import draw
 from router.settings import ServerSettings, Settings, WorkerSettings
 from router.terms import TenantSettings
@@ -24,6 +25,8 @@ TERMS = {"exploration": 0.0, "guard": False}
 TENANTS = {
     "default": TenantSettings(**TERMS),
     "other": TenantSettings(**TERMS),
+    "lenient": TenantSettings(**TERMS, semantic_risk=0.8),
+    "also": TenantSettings(**TERMS, semantic_risk=0.8),
     "silent": TenantSettings(**TERMS, retention="none"),
     "open": TenantSettings(**TERMS, cache_scope="public"),
     "library": TenantSettings(**TERMS, cache_scope="public"),
@@ -182,3 +185,34 @@ async def test_stages_are_counted_from_what_is_bought_now(shared: Settings) -> N
         told = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=only.decision_id), timeout=10)
     assert only.answer.plan in ("long", "")  # what its own knobs do not allow it is not given either
     assert [stage.plan for stage in told.stages if stage.plan] == []  # and what they allow is there already
+
+
+NAMES = ("Tom", "Mia", "Ben", "Ana", "Leo", "Eva", "Sam", "Zoe", "Max", "Ivy", "Dan", "Lily", "Omar", "Nina", "Raj", "Kim")
+
+
+async def test_other_words_are_answered_once_enough_of_them_were_checked(shared: Settings) -> None:
+    """The right answers are the same, and the model's mostly, so the checks find few false hits; other numbers or tenants are never answered so."""
+    settings = shared.model_copy(update={"cache": CacheSettings(check_share=1e-9)})
+    stories = [STORY.replace("Tom", name) for name in NAMES]
+    async with router(settings) as (stub, running):
+        finals = []
+        for story in stories:
+            finals.append(await got(stub, story, tenant="lenient"))
+            await running.pipeline._parts.cache.follow()  # type: ignore[attr-defined]
+        hits = [one.receipt.cache_hit for one in finals]
+        given = next((one for one in finals if one.receipt.cached), finals[-1])
+        told = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=given.decision_id, tenant="lenient"), timeout=10)
+        others = [
+            await got(stub, stories[-1].replace("5", "6"), tenant="lenient"),
+            await got(stub, stories[-1].replace("5", "five").replace("3", "two"), tenant="lenient"),
+            await got(stub, stories[-1], tenant="also"),
+            await got(stub, stories[-1], tenant="default"),
+            await got(stub, f"{stories[-1]} ", tenant="lenient", knobs={"plans": ["quick"], "policy": "fixed", "cache": False}),
+        ]
+    assert set(hits) == {HIT.CACHE_HIT_UNSPECIFIED, HIT.CACHE_HIT_SEMANTIC}
+    assert hits.index(HIT.CACHE_HIT_SEMANTIC) >= 5
+    assert given.receipt.usage.cost_microdollars == 0
+    assert given.answer.answer in {one.answer.answer for one in finals if not one.receipt.cached}
+    assert given.answer.confidence <= 0.2
+    assert [one.reason for one in told.stages] == ["answered from the cache, as the same question in other words"]
+    assert not any(one.receipt.cached for one in others)

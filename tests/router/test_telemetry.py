@@ -20,7 +20,7 @@ from policies.pacer import ObjectivePacer
 from router.errors import BackendUnavailable
 from router.ports import Spent
 from router.telemetry import Telemetry, inject, open_telemetry, trace_id
-from router.types import Action, Call, Decision, Finish, Message, Objective, Record, Reward, Sample, Usage
+from router.types import Action, CacheHit, Call, Decision, Finish, Message, Objective, Record, Reward, Sample, Usage
 
 ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
 CALL = Call(messages=(Message(content="secret question"),), temperature=0.5, max_tokens=64, stop=("\n",), seed=3)
@@ -195,3 +195,15 @@ with open_telemetry() as telemetry:
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, check=False, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 12
+
+
+def test_how_the_cache_fares_is_told(heard: Listener) -> None:
+    heard.telemetry.watch_cache(lambda: [300, 20])
+    for hit in (CacheHit.NONE, CacheHit.EXACT, CacheHit.EXACT, CacheHit.SEMANTIC):
+        heard.telemetry.looked_up(hit)
+    for same in (True, True, False):
+        heard.telemetry.checked(same=same)
+    told = {point["rheostat.cache.hit"]: count for point, count in heard.points("rheostat.cache.requests")}
+    assert told == {"miss": 1, "exact": 2, "semantic": 1}
+    assert {point["rheostat.cache.check"]: count for point, count in heard.points("rheostat.cache.checks")} == {"same": 2, "false": 1}
+    assert {point["rheostat.cache.shelf"]: taken for point, taken in heard.points("rheostat.cache.size")} == {"answers": 300, "requests": 20}
