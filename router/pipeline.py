@@ -142,7 +142,9 @@ class Pipeline:
         async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
             turn = await self._turn(query, book, bill, features)
             turn.visit = visit
-            turn.inherit()
+            if turn.inherit():
+                self._predict(turn, turn.plans)  # so that a predictor that fails is replaced before it is asked for the best
+                turn.best = turn.predictor.best(turn.features, turn.evidence)
             with self._paced(turn):
                 async with aclosing(self._walk(turn)) as events:
                     async for event in events:

@@ -75,15 +75,15 @@ class Turn:
         """What the request may still spend."""
         return self.query.budget.less(self.bill.usage)
 
-    def inherit(self) -> None:
-        """Begin with what earlier requests have bought for this question, as far as this one may buy it too."""
+    def inherit(self) -> bool:
+        """Begin with what earlier requests have bought for this question, as far as this one may buy it too; whether there is any of it."""
         allowed = {plan.id for plan in self.plans}
         bought = [(origin, outcome) for origin, outcome in (self.visit.bought if self.visit else ()) if outcome.plan in allowed]
         if bought:
             origins, outcomes = zip(*bought, strict=True)
             self.evidence, self.inherited = Evidence(outcomes=outcomes), len(outcomes)
             self.book = replace(self.book, inherited=origins)
-            self.best = self.predictor.best(self.features, self.evidence)
+        return bool(bought)
 
     def bought(self, row_id: str, outcome: Outcome) -> None:
         """Take in what a purchase gave."""

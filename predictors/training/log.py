@@ -141,8 +141,8 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST, version: str 
         names = ", ".join(f'coalesce(CAST({given[name]} AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _ALL.items())
         database.execute(f"CREATE TEMP VIEW everything AS SELECT {names}, features, filename, file_row_number FROM {union}")
         # Who began with what another request had bought is left out: that is learned from where it was bought.
-        heirs = "SELECT decision_id FROM everything WHERE len(inherited) > 0"
-        database.execute(f"CREATE TEMP VIEW log AS SELECT * FROM everything WHERE decision_id NOT IN ({heirs})")
+        database.execute("CREATE TEMP TABLE heir AS SELECT DISTINCT decision_id FROM everything WHERE len(inherited) > 0")
+        database.execute("CREATE TEMP VIEW log AS SELECT * FROM everything WHERE decision_id NOT IN (FROM heir)")
         survey = _survey(database, most, version)
         thinned = ", ".join(f'"{name}"' for name in _ALL if name not in ("schema_version", "feature_version"))
         database.execute(

@@ -10,6 +10,7 @@ from router.background import background
 from router.cache.flights import Flights
 from router.cache.identity import catalogue_version, keys
 from router.cache.likeness import Likeness
+from router.cache.recent import Recent
 from router.cache.section import CacheSettings
 from router.cache.shelf import Shelves
 from router.cache.visit import Room, Visit
@@ -32,6 +33,7 @@ class Answers:
         self._version = ""
         self._room = Room(
             shelves=Shelves(store, (settings.megabytes * _MIB, settings.request_megabytes * _MIB)),
+            recent=Recent(),
             flights=Flights(),
             likeness=Likeness(store, settings.questions, settings.seconds, settings.check_share),
             telemetry=telemetry,

@@ -12,6 +12,7 @@ from router.cache import entries
 from router.cache.flights import Flights, reused
 from router.cache.identity import Keys
 from router.cache.likeness import Likeness
+from router.cache.recent import Recent
 from router.cache.shelf import ANSWERS, REQUESTS, Entry, Shelves
 from router.errors import DeadlineExceeded
 from router.store import cache_key
@@ -31,6 +32,7 @@ class Room:
     """What every visit has to do with. `leases` are all that this router holds; `owner` is its name in them."""
 
     shelves: Shelves
+    recent: Recent
     flights: Flights
     likeness: Likeness
     telemetry: Telemetry
@@ -104,6 +106,9 @@ class Visit:
 
     async def _enter(self) -> None:
         """Look; and where nothing is found wait for who is about to bring it, or be the one who does."""
+        if not self._request and (known := self._room.recent[self._answer]):
+            self._find(known)
+            return
         if self._recall(await self._read()) or not self._flights:
             return
         deadline = self._query.deadline
@@ -166,11 +171,15 @@ class Visit:
                 raise reused()
             self.found = final
         elif known := _decoded(entries.answer_from_bytes, answer):
-            self.found = _given(known, CacheHit.EXACT)
-            self._room.shelves.touch(self._answer)
+            self._room.recent[self._answer] = known
+            self._find(known)
         else:
             self.bought = _decoded(entries.evidence_from_bytes, evidence) or ()
         return self.found is not None
+
+    def _find(self, known: Answer) -> None:
+        self.found = _given(known, CacheHit.EXACT)
+        self._room.shelves.touch(self._answer)
 
     def _by_likeness(self, answer: Answer) -> Final | None:
         """An answer that may be to another question is believed less by as much; None where that is too little for the tenant's bar."""

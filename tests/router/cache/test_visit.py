@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.cache.answers import Answers, open_answers
+from router.cache.recent import Recent
 from router.cache.section import CacheSettings
 from router.errors import DeadlineExceeded, RequestIdReused
 from router.store import Store, open_redis
@@ -272,7 +273,7 @@ async def test_public_tenants_share_and_others_do_not(answers: Answers) -> None:
 
 async def test_a_damaged_entry_is_no_entry(answers: Answers, store: Store) -> None:
     await asked(answers, a_query())
-    (key,) = await store.client.keys("*:answer:*")
+    (key,) = await store.client.keys("*:answer:*")  # no answer was read from it yet, so none is remembered
     for damaged in (b"", b"[1]", b"\x78\x9cnonsense", b"[1,2"):
         await store.client.set(key, damaged)
         assert (await asked(answers, a_query())).receipt.hit is CacheHit.NONE
@@ -283,3 +284,24 @@ async def test_an_entry_too_large_is_not_kept(answers: Answers) -> None:
     await asked(answers, a_query(), final=replace(FINAL, answer=replace(ANSWER, text=noise)))
     found = (await asked(answers, a_query())).receipt.hit
     assert found in (CacheHit.NONE, CacheHit.EXACT)
+
+
+async def test_an_answer_read_a_moment_ago_is_not_read_again(answers: Answers, store: Store) -> None:
+    await asked(answers, a_query())
+    assert (await asked(answers, a_query())).receipt.hit is CacheHit.EXACT
+    for key in await store.client.keys("*:answer:*"):
+        await store.client.delete(key)
+    assert (await asked(answers, a_query())).receipt.hit is CacheHit.EXACT
+    assert (await asked(answers, a_query(tenant="other"))).receipt.hit is CacheHit.NONE
+    assert (await asked(answers, a_query(id="r", body="b"))).receipt.hit is CacheHit.NONE  # which has to be looked for
+
+
+def test_what_is_remembered_is_bounded_in_time_number_and_length() -> None:
+    now = [0.0]
+    recent = Recent(clock=lambda: now[0])
+    recent["long"] = replace(ANSWER, text="x" * 5_000)
+    for number in range(2_500):
+        recent[str(number)] = ANSWER
+    assert (recent["long"], recent["0"], recent["2499"]) == (None, None, ANSWER)
+    now[0] = 1.0
+    assert recent["2499"] is None
