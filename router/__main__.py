@@ -106,11 +106,11 @@ def retrain(  # noqa: PLR0917 - the options of the command
     """Fit the predictor to the decision log, and write its card beside it."""
     from predictors.training.log import parquet_files, plans_bought  # noqa: PLC0415 - brings DuckDB
     from predictors.training.retrain import retrain as run  # noqa: PLC0415
-    from router.journal import log_files  # noqa: PLC0415
+    from router.decisions import journals, log_files  # noqa: PLC0415
 
     settings = _settings()
     into = artifact or settings.predictor_directory
-    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(settings.data / "journal") as files:
+    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(*journals(settings.data)) as files:
         plans = tuple(plan or (plans_bought(files) if log else settings.plans))
         report = run(files, plans, into, seed=seed, version=features, progress=not as_json)
     if as_json:
@@ -277,11 +277,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run the strategies of a logged decision again from what they were told, without any model."""
-    from router.journal import read_log, records  # noqa: PLC0415
+    from router.decisions import journals, read_log, records  # noqa: PLC0415
     from workers.replay import replayed  # noqa: PLC0415
 
     with _explained():
-        rows = [row for row in records(read_log(_settings().data / "journal")) if row.decision_id == decision_id and row.trace]
+        rows = [row for row in records(read_log(*journals(_settings().data))) if row.decision_id == decision_id and row.trace]
         if not rows:
             raise ValueError(f"the log holds no trace of decision {decision_id}: only tenants with `retention: full` have them")
         found = [(row, replayed(row.trace)) for row in sorted(rows, key=lambda row: row.stage)]
@@ -294,6 +294,43 @@ def replay(
         same = "yes" if (one.answer or "") == row.outcome_answer else f"no: {row.outcome_answer}"
         table.add_row(str(row.stage), row.plan, one.answer or "", same, str(len(one.candidates)), one.stop_reason)
     out.print(table)
+
+
+@app.command()
+def trace(
+    decision_id: Annotated[str, typer.Argument(help="As answers and the log have it.")],
+    address: Where = "127.0.0.1:50051",
+    tenant: Annotated[str, typer.Option(help="Whose decision it is.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Show the compute tree of a request: stages, what was offered and why it was chosen, plans run, samples and scores, with what became of them."""
+    from router.trace import trace as run  # noqa: PLC0415 - not needed by the other commands
+
+    _run(run(decision_id, address=address, tenant=tenant, console=None if as_json else out))
+
+
+@app.command()
+def usage(  # noqa: PLR0917 - the options of the command
+    tenant: Annotated[str, typer.Option(help="Whose usage.")] = "default",
+    since: Annotated[str | None, typer.Option("--from", help="First day, or moment (UTC); all there is, if not given.", show_default=False)] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Day, or moment, after the last (UTC).", show_default=False)] = None,
+    by: Annotated[str, typer.Option(help="day, plan or policy.")] = "day",
+    file: Annotated[
+        Path | None, typer.Option("--to-file", help="File to write, .csv or .parquet; printed, if not given.", dir_okay=False, show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a tenant used, from this router's decision log, each row counted once; the costs are the ledger's, to the micro-dollar."""
+    from router.decisions import journals, log_files  # noqa: PLC0415 - not needed by the other commands
+    from router.usage import By, day, shown, write  # noqa: PLC0415 - brings DuckDB
+    from router.usage import as_json as told  # noqa: PLC0415
+    from router.usage import usage as used  # noqa: PLC0415
+
+    with _explained(), log_files(*journals(_settings().data)) as files:
+        found = used(files, tenant, By(by), day(since) if since else None, day(until) if until else None)
+        if file:
+            write(found, file)
+    print(told(found, tenant, By(by))) if as_json else out.print(shown(found, tenant) if not file else f"{found.num_rows} rows are in {file}")
 
 
 @promote.command("begin")
@@ -354,6 +391,9 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.server.processes > 1:
+        await _serve_many(settings, stop)
+        return
     err.print("Starting ...")
     async with service(settings) as running:
         settled()
@@ -362,6 +402,27 @@ async def _serve(settings: Settings) -> None:
         err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
         await running.server.serve_until(stop, settings.server.drain_delay, settings.server.grace)
         err.print("Drained.")
+
+
+async def _serve_many(settings: Settings, stop: asyncio.Event) -> None:
+    from router.processes import processes  # noqa: PLC0415 - brings the whole service
+
+    hang_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up.set)
+    err.print(f"Starting {settings.server.processes} routers ...")
+    async with processes(settings) as (address, replicas):
+        err.print(f"Ready at {address}. SIGHUP renews them, one after the other.", highlight=False)
+        while not stop.is_set():
+            waiting = [asyncio.create_task(one.wait()) for one in (stop, hang_up)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            if hang_up.is_set() and not stop.is_set():
+                hang_up.clear()
+                for replica in replicas:
+                    await replica.renew()
+                err.print("Renewed.")
+    err.print("Drained.")
 
 
 def _about(plugin: object) -> str:

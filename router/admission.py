@@ -10,30 +10,16 @@ from uuid import uuid4
 
 import structlog
 
-from router.errors import BudgetExhausted, Overloaded, RouterError, StoreUnavailable
+from router.errors import BudgetExhausted, RateLimited, RouterError, StoreUnavailable
 from router.ports import Ledger
 from router.telemetry import Telemetry
-from router.types import Usage
+from router.turnstile import Turnstile
+from router.types import Amount, Query, Usage
 
 T = TypeVar("T")
+NOTHING = Amount(0)
 LEAVING = 5.0  # seconds that requests cut off at the end have for stopping their samples and settling
 log = structlog.get_logger("rheostat.admission")
-
-
-class Permits:
-    """So many requests at a time. `async with` takes one or raises Overloaded at once; nobody queues."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-
-    async def __aenter__(self) -> None:
-        if self.taken >= self.most:
-            raise Overloaded(f"all {self.most} permits are taken", permits=self.most)
-        self.taken += 1
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.taken -= 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +29,7 @@ class Bill:
     usage: Usage = field(default_factory=Usage)
     tenant: str = ""
     hold_id: str = ""  # empty: nothing is bought
-    held: int = 0  # micro-dollars it may come to
+    held: Amount = NOTHING  # what it may come to
     ttl: float = 0.0  # seconds from its beginning until the hold is given up
     degraded: bool = False
 
@@ -55,8 +41,8 @@ class Bill:
 class Admission:
     """Lets requests in. As a context manager it waits, at exit, until every request has left and is settled."""
 
-    def __init__(self, permits: Permits, ledger: Ledger, telemetry: Telemetry) -> None:
-        self._permits = permits
+    def __init__(self, turnstile: Turnstile, ledger: Ledger, telemetry: Telemetry) -> None:
+        self._turnstile = turnstile
         self._ledger = ledger
         self._telemetry = telemetry
         self._unfinished: set[asyncio.Task[object]] = set()
@@ -67,40 +53,44 @@ class Admission:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING):
-                while self._permits.taken or self._unfinished:  # noqa: ASYNC110
+                while self._turnstile.taken or self._unfinished:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def admit(self, tenant: str, request_id: str, cost: int, ttl: float, least: int | None = None) -> AsyncIterator[Bill]:
-        """Hold `cost` micro-dollars, or `least` where the budget is tight, for at most `ttl` seconds, and settle at exit what the bill says.
+    async def admit(
+        self, query: Query, request_id: str, worst: Amount, ttl: float, *, least: Amount | None = None, patience: float = float("inf")
+    ) -> AsyncIterator[Bill]:
+        """Hold the worst case, or `least` where the budget is tight, for at most `ttl` seconds, and settle at exit what the bill says.
 
-        Raises Overloaded or BudgetExhausted.
+        Waits at most `patience` seconds for a permit. Raises Overloaded, RateLimited, BudgetExhausted or DeadlineExceeded.
         """
         hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
-        try:
-            async with self._permits:
-                with self._telemetry.active():
-                    bill = await self._reserved(tenant, hold_id, cost, ttl, least)
-                    try:
-                        yield bill
-                    finally:
-                        await self.uncancelled(self._ledger.settle(tenant, hold_id, bill.usage.cost))
-        except (Overloaded, BudgetExhausted) as refusal:
-            self._telemetry.rejected(refusal.reason)
-            raise
+        async with self._turnstile.inside(query.tenant, query.weight, patience) as waited:
+            self._telemetry.active(1)
+            self._telemetry.waited(waited)
+            try:
+                with self._telemetry.step("admission"):
+                    bill = await self._reserved(query.tenant, hold_id, worst, ttl, least)
+                try:
+                    yield bill
+                finally:
+                    with self._telemetry.step("settle"):
+                        await self.uncancelled(self._ledger.settle(query.tenant, hold_id, bill.usage.amount))
+            finally:
+                self._telemetry.active(-1)
 
-    async def covers(self, bill: Bill, cost: int) -> bool:
+    async def covers(self, bill: Bill, amount: Amount) -> bool:
         """Whether a bill may come to so much; its hold grows, if it has to and the tenant's budget has room for it."""
-        if bill.held < cost:
-            with suppress(BudgetExhausted, StoreUnavailable):
-                bill.held = await self._ledger.reserve(bill.tenant, bill.hold_id, cost, bill.ttl)
-        return bill.held >= cost
+        if not bill.held.covers(amount):
+            with suppress(BudgetExhausted, RateLimited, StoreUnavailable):
+                bill.held = await self._ledger.reserve(bill.tenant, bill.hold_id, amount, bill.ttl)
+        return bill.held.covers(amount)
 
-    async def _reserved(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None) -> Bill:
+    async def _reserved(self, tenant: str, hold_id: str, worst: Amount, ttl: float, least: Amount | None) -> Bill:
         try:
-            held = await self._ledger.reserve(tenant, hold_id, cost, ttl, least)
+            held = await self._ledger.reserve(tenant, hold_id, worst, ttl, least)
         except asyncio.CancelledError:  # it may have come through all the same; settling what was never held costs nothing
-            await self.uncancelled(self._ledger.settle(tenant, hold_id, 0))
+            await self.uncancelled(self._ledger.settle(tenant, hold_id, NOTHING))
             raise
         return Bill(tenant=tenant, hold_id=hold_id, held=held, ttl=ttl, degraded=self._ledger.degraded)
 

@@ -6,12 +6,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -28,16 +27,17 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
-from router.admission import Admission, Permits
+from router.admission import Admission
 from router.background import background
 from router.cache.answers import open_answers
 from router.cache.models import models_behind
 from router.child import kept_running
-from router.errors import BadArtifact
+from router.congestion import Congestion
+from router.errors import BadArtifact, StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
@@ -47,19 +47,22 @@ from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
 from router.settings import Settings
-from router.store import Store, open_redis, pace_key
+from router.stamp import Stamp
+from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
-from router.tenants import Tenants
+from router.tenants import Tenants, Window
 from router.turn import Second
+from router.turnstile import Turnstile
 from workers.backends import backends
+from workers.fleet import open_fleet
 from workers.pool import Pool
-from workers.remote import open_worker
 from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 
 log = structlog.get_logger("rheostat")
 _RELOAD_SECONDS = 1.0
+_BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
 _LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
 
@@ -83,18 +86,20 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     settings.data.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
-        telemetry = stack.enter_context(open_telemetry())
+        telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
-        worker = settings.worker.address or await stack.enter_async_context(own_worker(settings))
-        executor = await stack.enter_async_context(open_worker(worker))
+        workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
+        congestion = Congestion()
+        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
         tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
-        journal = await stack.enter_async_context(open_journal(settings.data / "journal", store, options))
+        journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
         pacers = await stack.enter_async_context(_pacing(tenants, store))
         telemetry.watch_pacers(pacers)
-        admission = await stack.enter_async_context(Admission(Permits(settings.server.permits), ledger, telemetry))
+        await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
+        admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
         encoder = encoders.build(settings.encoder.name, settings.encoder.options)
         models = await asyncio.to_thread(models_behind, settings.worker.pools)
         cache = await stack.enter_async_context(open_answers(store, settings.cache, tenants, telemetry, models))
@@ -104,7 +109,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             prior=Prior(),
             policies={name: policies.build(choice.name, choice.options) for name, choice in settings.policies.items()},
             allocate=allocate,
-            executor=executor,
+            executor=fleet,
+            congestion=congestion,
             admission=admission,
             cache=cache,
             journal=journal,
@@ -112,7 +118,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pacers=pacers,
             telemetry=telemetry,
             second=_second(settings, encoder),
-            new_id=lambda: uuid4().hex,
+            stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         desk = Desk(settings)
@@ -121,7 +127,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
-        server = Server(facade, settings.server.address, telemetry)
+        door = settings.server
+        server = Server(facade, door.address, telemetry, private=door.private, reuse_port=door.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
@@ -132,7 +139,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             ledger=ledger,
             pacers=pacers,
             address=address,
-            parts=_told(settings, address, worker, pipeline),
+            parts=_told(settings, address, workers, pipeline),
         )
 
 
@@ -143,6 +150,12 @@ def settled() -> None:
     gc.set_threshold(10_000, 20, 100)
 
 
+def _fleet(settings: Settings) -> tuple[Window, ...]:
+    """None where nothing is limited: spending is counted by tenant anyway."""
+    windows = settings.fleet.windows
+    return windows if any(window.limit is not None for window in windows) else ()
+
+
 @asynccontextmanager
 async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
     """A pacer for every tenant with an objective; routers share what they know."""
@@ -150,6 +163,27 @@ async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, 
     pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
     async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
         yield pacers
+
+
+@asynccontextmanager
+async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Where metrics are listened to: what is left of every budget, asked now and then."""
+    left: dict[tuple[str, str], float] = {}
+    telemetry.watch_budgets(lambda: dict(left))
+
+    async def look() -> None:
+        while True:
+            for tenant in tenants:
+                for window in tenant.windows:
+                    if window.limit is not None:
+                        with suppress(StoreUnavailable):
+                            left[tenant.id, window.name] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+            await asyncio.sleep(_BUDGET_SECONDS)
+
+    async with AsyncExitStack() as stack:
+        if telemetry.measures:
+            await stack.enter_async_context(background(budgets=look()))
+        yield
 
 
 @asynccontextmanager
@@ -190,12 +224,12 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
     )
 
 
-def _told(settings: Settings, address: str, worker: str, pipeline: Pipeline) -> dict[str, str]:
+def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
         "gRPC": address,
-        "worker": worker,
+        "worker": ", ".join(workers),
         "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
-        "decision log": str(settings.data / "journal"),
+        "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
         "plans": ", ".join(settings.plans),
@@ -255,7 +289,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
     """A worker process of our own, with these settings, on a Unix socket; gives its address. It is started again if it dies."""
     with tempfile.TemporaryDirectory(prefix="rheostat-worker-") as folder:
         config, address = Path(folder) / "settings.yaml", f"unix:{folder}/worker.sock"
-        config.write_text(settings.model_dump_json(exclude={"config"}))  # JSON is YAML
+        config.write_text(settings.model_dump_json(exclude={"config", "telemetry"}))  # JSON is YAML; what is scraped is the router
         env = {name: value for name, value in os.environ.items() if not name.startswith("RHEOSTAT_")}
         env |= {"RHEOSTAT_CONFIG": str(config), "OMP_NUM_THREADS": str(settings.worker.threads)}
         async with kept_running("worker", [sys.executable, "-m", "router", "work", "--address", address], env):
@@ -280,7 +314,14 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
-            made[name] = Pool(backend=backend, verifier=verifier, sandbox=sandbox, joules_per_token=pool.joules_per_token, model=pool.model)
+            made[name] = Pool(
+                backend=backend,
+                verifier=verifier,
+                sandbox=sandbox,
+                joules_per_token=pool.joules_per_token,
+                model=pool.model,
+                turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
+            )
         yield made
 
 

@@ -44,6 +44,7 @@ def _arrow(kind: object) -> pa.DataType:
 
 SCHEMA = pa.schema([pa.field(name, _arrow(kind)) for name, kind in TYPES.items()])
 FLOATS = [name if TYPES[name] is float else f"{name}.list.element" for name in TYPES if TYPES[name] is float or name in VECTORS]
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 WORDS = [name for name in TYPES if SCHEMA.field(name).type == pa.string()]
 
 
@@ -52,7 +53,7 @@ def encode(record: Record) -> bytes:
     row = {name: value for name, default in DEFAULTS.items() if (value := getattr(record, name)) != default}
     for name in VECTORS & row.keys():
         row[name] = base64.b64encode(struct.pack(f"<{len(row[name])}d", *row[name])).decode()
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+    return _JSON.encode(row).encode()
 
 
 def decode(line: bytes) -> Row:

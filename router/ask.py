@@ -4,7 +4,7 @@ import json
 
 import grpc
 from google.protobuf.json_format import MessageToDict
-from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
+from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2, usage_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 from rich.console import Console
 from rich.table import Table
@@ -61,8 +61,12 @@ def _final(final: answer_pb2.FinalAnswer, console: Console) -> None:
     console.print(f"decision {final.decision_id}", highlight=False)
 
 
+def _how(usage: usage_pb2.Usage) -> str:
+    return "measured" if usage.energy_source == usage_pb2.ENERGY_SOURCE_MEASURED else "estimated"
+
+
 def _receipt(receipt: answer_pb2.Receipt) -> Table:
-    table = Table("plan", "calls", "read", "kept", "discarded", "cancelled", "scored", "micro-dollars", "seconds", "joules (est.)")
+    table = Table("plan", "calls", "read", "kept", "discarded", "cancelled", "scored", "micro-dollars", "seconds", f"joules ({_how(receipt.usage)})")
     for name, usage in [*((one.plan, one.usage) for one in receipt.stages), (_HITS.get(receipt.cache_hit, "all"), receipt.usage)]:
         tokens = (usage.calls, usage.prompt_tokens, usage.kept_tokens, usage.discarded_tokens, usage.cancelled_tokens, usage.scored_tokens)
         table.add_row(name, *map(str, tokens), str(usage.cost_microdollars), f"{usage.seconds:.2f}", f"{usage.joules:.2f}")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from rheostat.v1 import outcome_pb2, query_pb2, usage_pb2
 
-from router.types import Budget, Candidate, Fate, Finish, Message, Outcome, Task, Usage
+from router.types import Budget, Candidate, EnergySource, Fate, Finish, Message, Outcome, Task, Usage
 
 _ROLES: dict[int, Literal["system", "user", "assistant"]] = {query_pb2.ROLE_SYSTEM: "system", query_pb2.ROLE_ASSISTANT: "assistant"}
 
@@ -59,6 +59,7 @@ def usage_to_pb(usage: Usage) -> usage_pb2.Usage:
         cost_microdollars=usage.cost,
         seconds=usage.seconds,
         joules=usage.joules,
+        energy_source=f"ENERGY_SOURCE_{usage.energy.name}",
     )
 
 
@@ -75,6 +76,7 @@ def usage_from_pb(usage: usage_pb2.Usage) -> Usage:
         cost=usage.cost_microdollars,
         seconds=usage.seconds,
         joules=usage.joules,
+        energy=EnergySource.MEASURED if usage.energy_source == usage_pb2.ENERGY_SOURCE_MEASURED else EnergySource.ESTIMATED,
     )
 
 

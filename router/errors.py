@@ -9,6 +9,7 @@
       |- UnknownTenant        NOT_FOUND           UNKNOWN_TENANT
       |- UnknownDecision      NOT_FOUND           UNKNOWN_DECISION
       |- BudgetExhausted      RESOURCE_EXHAUSTED  BUDGET_EXHAUSTED
+      |- RateLimited          RESOURCE_EXHAUSTED  RATE_LIMITED
       |- Overloaded           UNAVAILABLE         OVERLOADED
       |- StoreUnavailable     UNAVAILABLE         STORE_UNAVAILABLE
       |- JournalUnavailable   UNAVAILABLE         JOURNAL_UNAVAILABLE
@@ -90,10 +91,24 @@ class BudgetExhausted(RouterError):
         self.retry_after = retry_after
 
 
+class RateLimited(RouterError):
+    """The tenant, or all together, ask too often or too much at once; `retry_after` seconds there may be room again."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "RATE_LIMITED"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
+
+
 class Overloaded(RouterError):
-    """Every permit is taken."""
+    """Every permit is taken, and so is every place in the queue."""
 
     code, reason, retry_after = "UNAVAILABLE", "OVERLOADED", 0.5
+
+    def __init__(self, message: str, *, retry_after: float = 0.5, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(RouterError):

@@ -5,6 +5,7 @@ call ends.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,14 +14,15 @@ from typing import Any, TypeVar, cast
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
 
-from router.errors import RouterError
+from router.errors import InvalidQuery, RouterError
 from router.status import refusal, status_of
-from router.telemetry import Telemetry
+from router.telemetry import Line, Telemetry, trace_id
+from router.telemetry.line import lined
 
 Context = grpc.aio.ServicerContext[Message, Message]
 Request = TypeVar("Request")
@@ -52,9 +54,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
         # The stubs type behaviours as those of the threaded server.
         behaviour = cast(Callable[[Message, Context], Awaitable[Message | None]], handler.unary_stream or handler.unary_unary)
 
-        async def call(request: Message, context: Context) -> Message | None:
-            with self._observed(method, context):
+        # Read here and not by gRPC, which calls bytes that are no message an error of the server's.
+        read = cast(Callable[[bytes], Message], handler.request_deserializer)
+
+        async def call(body: bytes, context: Context) -> Message | None:
+            with lined() as line, self._observed(method, context, line):
                 try:
+                    request = _read(read, body)
                     protovalidate.validate(request)
                     return await behaviour(request, context)
                 except grpc.aio.AbortError:
@@ -62,16 +68,21 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 except grpc.aio.InternalError as error:  # what a write raises when the client went meanwhile
                     raise asyncio.CancelledError from error
                 except Exception as error:  # the outermost boundary: whatever went wrong becomes a status
-                    return await context.abort_with_status(rpc_status.to_status(_status(method, error)))
+                    return await context.abort_with_status(rpc_status.to_status(self._refused(method, error, line)))
 
         make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        surrounded = make(call, handler.request_deserializer, handler.response_serializer)
+        surrounded: grpc.RpcMethodHandler[Any, Any] = make(call, None, handler.response_serializer)
         self._surrounded[method] = surrounded
         return surrounded
 
+    def _refused(self, method: str, error: Exception, line: Line) -> status_pb2.Status:
+        status, line.ending = _status(method, error)
+        self._telemetry.rejected(line.ending)
+        return status
+
     @contextmanager
-    def _observed(self, method: str, context: Context) -> Iterator[None]:
-        """The span, the line and the observation. The line has what the service bound, tenant and decision id; never a prompt."""
+    def _observed(self, method: str, context: Context, line: Line) -> Iterator[None]:
+        """The span, the line and the observations. The line has what the service bound, tenant and decision id; never a prompt."""
         started, code = time.perf_counter(), "UNKNOWN"
         with self._telemetry.serving(method, context.invocation_metadata() or ()) as span:
             try:
@@ -89,17 +100,28 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 if code in _FAULTS:
                     span.set_status(trace.StatusCode.ERROR)
                 self._telemetry.called(method, code, seconds)
-                _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1))
+                if line.tenant:
+                    line.ending = line.ending or code
+                    self._telemetry.answered(line, seconds)
+                if _log.is_enabled_for(logging.INFO):
+                    _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1), trace_id=trace_id(), **line.facts())
 
 
-def _status(method: str, error: Exception) -> status_pb2.Status:
-    """The rich status of an error; a bug is logged, and its text stays here."""
+def _read(read: Callable[[bytes], Message], body: bytes) -> Message:
+    try:
+        return read(body)
+    except DecodeError as error:
+        raise InvalidQuery("the request is no message of this call") from error
+
+
+def _status(method: str, error: Exception) -> tuple[status_pb2.Status, str]:
+    """The rich status of an error, and its reason; a bug is logged, and its text stays here."""
     if isinstance(error, RouterError):
-        return status_of(error)
+        return status_of(error), error.reason
     if isinstance(error, protovalidate.ValidationError):
-        return refusal(map(_violation, error.violations))
+        return refusal(map(_violation, error.violations)), InvalidQuery.reason
     _log.error("call_failed", method=method, exc_info=error)
-    return status_of(RouterError("internal error"))
+    return status_of(RouterError("internal error")), RouterError.reason
 
 
 def _violation(violation: protovalidate.Violation) -> tuple[str, str]:

@@ -1,36 +1,45 @@
 """The journal: the decision log, on disk before it is acknowledged, and shipped to Parquet and to a Redis stream behind that."""
 
 import asyncio
-import tempfile
+import re
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import structlog
+from redis.asyncio import Redis
 
 from router import archive
+from router.decisions import found, journals
 from router.errors import JournalUnavailable, StoreUnavailable
-from router.store import Store, shipped_key, stream_key
+from router.store import Store, decision_key, shipped_key, stream_key
 from router.types import Record
-from router.wal import Segment, Wal, segments
+from router.wal import Segment, Wal
 
 log = structlog.get_logger("rheostat.journal")
 _GATHER_SECONDS = 0.002
+_DECISION = re.compile(rb'"decision_id":"([^"]*)"')
 
-# KEYS: stream, number of the next row of this journal. ARGV: number of the first row, length of the stream, rows. The number moves with
-# the rows, so that a row is added once however often it is sent.
+# KEYS: stream, number of the next row of this journal. ARGV: number of the first row, length of the stream, the beginning of the keys that tell where
+# in the stream a decision's rows are, and for how many seconds; then each row and its decision. The number moves with the rows, so that a row is
+# added once however often it is sent.
 SHIP = """
-local next = tonumber(redis.call('GET', KEYS[2]) or 0)
-for index = 3, #ARGV do
-  local row = ARGV[1] + index - 3
-  if row >= next then redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'row', ARGV[index]) end
+local next, count = tonumber(redis.call('GET', KEYS[2]) or 0), (#ARGV - 4) / 2
+for index = 0, count - 1 do
+  if ARGV[1] + index >= next then
+    local place = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'row', ARGV[5 + 2 * index])
+    local decision = ARGV[3] .. ARGV[6 + 2 * index]
+    redis.call('APPEND', decision, place .. ' ')
+    redis.call('EXPIRE', decision, ARGV[4])
+  end
 end
-redis.call('SET', KEYS[2], math.max(next, ARGV[1] + #ARGV - 2), 'EX', 2592000)
+redis.call('SET', KEYS[2], math.max(next, ARGV[1] + count), 'EX', 2592000)
 """
 
 
@@ -53,6 +62,7 @@ class JournalOptions:
     remember: int = 2_000  # decisions that are read without touching the disk
     max_waiting: int = 10_000  # writes that may wait for the disk; the next is refused
     stream_length: int = 100_000  # rows that Redis keeps, about
+    findable: int = 3_600  # seconds in which other routers find a decision in the stream
 
 
 class FileJournal:
@@ -97,16 +107,32 @@ class FileJournal:
         await waiting.done
 
     async def read(self, decision_id: str) -> AsyncIterator[Record]:
-        """Rows of one decision, oldest first: from memory if it is recent, else from disk; raises JournalUnavailable."""
+        """Rows of one decision, oldest first: from memory if it is recent, else from disk, else what other routers shipped of it.
+
+        Raises JournalUnavailable.
+        """
         if decision_id in self._recent:
             rows = [archive.decode(line) for line in self._recent[decision_id].values()]
         else:
             try:
-                rows = await asyncio.to_thread(_find, self._directory, decision_id)
+                rows = await asyncio.to_thread(found, {self._directory, *journals(self._directory.parent)}, decision_id)
             except (OSError, pa.ArrowException) as error:
                 raise JournalUnavailable(f"the decision log cannot be read: {error}") from error
+            if not any(row["kind"] == "stage" for row in rows):
+                rows = list({row["id"]: row for row in (*await self._elsewhere(decision_id), *rows)}.values())
         for record in sorted(map(archive.record, rows), key=lambda record: record.at):
             yield record
+
+    async def _elsewhere(self, decision_id: str) -> list[archive.Row]:
+        if self._store is None:
+            return []
+        with suppress(StoreUnavailable):
+            places = await self._store.ask(lambda redis: redis.get(decision_key(decision_id)))
+            lines = [
+                await self._store.ask(partial(_in_stream, place=place)) for place in (places.decode() if isinstance(places, bytes) else "").split()
+            ]
+            return list(archive.rows(line for line in lines if line))
+        return []
 
     async def commit(self) -> None:
         """Put rows on disk until closed; the one task that writes."""
@@ -183,7 +209,8 @@ class FileJournal:
             first, lines = await asyncio.to_thread(self._wal.after, self._streamed, 256)
             if not lines:
                 return
-            args = [first, self._options.stream_length, *lines]
+            told = chain.from_iterable((line, _decision_of(line)) for line in lines)
+            args = [first, self._options.stream_length, decision_key(""), self._options.findable, *told]
             await self._store.ask(lambda _, args=args: add(keys=keys, args=args))  # type: ignore[misc]
             self._streamed = first + len(lines)
 
@@ -211,38 +238,16 @@ async def open_journal(directory: Path, store: Store | None, options: JournalOpt
         await journal.close(*tasks)
 
 
-@contextmanager
-def log_files(directory: Path) -> Iterator[list[Path]]:
-    """Parquet files with every row in a journal's directory, shipped or not; ids may repeat. May run beside the journal."""
-    with tempfile.TemporaryDirectory(prefix="rheostat-log-") as folder:
-        archive.store(Path(folder), "unshipped", archive.rows(_unshipped(directory)))  # first, for a segment becomes Parquet before it goes
-        yield [*sorted(directory.glob("parquet/date=*/*.parquet")), *sorted(Path(folder).glob("date=*/*.parquet"))]
+def _decision_of(line: bytes) -> bytes:
+    """Without reading all of the row."""
+    found = _DECISION.search(line)
+    return found[1] if found else b""
 
 
-def read_log(directory: Path) -> pa.Table:
-    """Every row in a journal's directory, shipped or not, each id once. May run beside the journal."""
-    waiting = archive.table(archive.rows(_unshipped(directory)))  # first, for a segment becomes Parquet before it goes
-    return archive.once(pa.concat_tables([archive.load(directory / "parquet"), waiting]))
-
-
-def records(log: pa.Table) -> list[Record]:
-    """The rows of `read_log` as Records."""
-    return [archive.record(row) for row in log.to_pylist()]
-
-
-def _find(directory: Path, decision_id: str) -> list[archive.Row]:
-    candidates = archive.rows(line for line in _unshipped(directory) if decision_id.encode() in line)
-    waiting = archive.table([row for row in candidates if row["decision_id"] == decision_id])
-    found: list[archive.Row] = archive.once(pa.concat_tables([archive.load(directory / "parquet", decision_id), waiting])).to_pylist()
-    return found
-
-
-def _unshipped(directory: Path) -> list[bytes]:
-    lines: list[bytes] = []
-    for segment in segments(directory / "wal"):
-        with suppress(FileNotFoundError):  # shipped in this moment
-            lines += segment.lines()
-    return lines
+async def _in_stream(redis: Redis, place: str) -> bytes:
+    """The row at one place of the stream; nothing where that was dropped."""
+    rows: list[tuple[bytes, dict[bytes, bytes]]] = await redis.xrange(stream_key(), min=place, max=place)  # type: ignore[assignment]
+    return rows[0][1][b"row"] if rows else b""
 
 
 def _identity(directory: Path) -> str:

@@ -6,20 +6,36 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import structlog
 
 from router.admission import Admission, Bill
-from router.errors import BackendUnavailable, BudgetExhausted, DeadlineExceeded, NoGuarantee, RouterError, UnknownDecision, UnknownPlan, UnknownPolicy
+from router.congestion import Congestion
+from router.errors import (
+    BackendUnavailable,
+    BudgetExhausted,
+    DeadlineExceeded,
+    JournalUnavailable,
+    NoGuarantee,
+    Overloaded,
+    RouterError,
+    UnknownDecision,
+    UnknownPlan,
+    UnknownPolicy,
+)
 from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor, Visit
 from router.record import Book, bought, by_stage, rated, rewarded, spent
-from router.telemetry import Telemetry, trace_id
-from router.tenants import Retention, Tenants
+from router.stamp import Stamp
+from router.telemetry import Telemetry, current_line, trace_id
+from router.telemetry.spans import tell_decision
+from router.tenants import Tenants
 from router.turn import AS_CONFIGURED, NOTHING, Arm, Second, Turn
 from router.types import (
     Action,
     Allocation,
+    Amount,
     Answer,
     Batch,
     Decision,
@@ -34,6 +50,7 @@ from router.types import (
     Record,
     Reward,
     Stage,
+    Usage,
 )
 
 log = structlog.get_logger("rheostat.pipeline")
@@ -51,6 +68,7 @@ class Parts:
     policies: Mapping[str, Policy]  # the first is the default
     allocate: Allocate
     executor: Executor
+    congestion: Congestion
     admission: Admission
     cache: Cache
     journal: Journal
@@ -58,7 +76,7 @@ class Parts:
     pacers: Mapping[str, Pacer]  # of tenants with an objective
     telemetry: Telemetry
     second: Second | None = None
-    new_id: Callable[[], str]
+    stamp: Stamp
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
 
@@ -81,12 +99,10 @@ class Pipeline:
 
     async def plan(self, query: Query, *, curves: bool = False) -> Planned:
         """What would be bought first. Nothing is spent; the decision is logged, so that its outcome can be reported."""
-        turn = await self._turn(replace(query, deadline=self._parts.clock() + query.knobs.seconds), self._book(query), Bill())
+        turn = await self._turn(query, self._book(query), Bill())
         plans = self._affordable(turn)
         prediction, decision = await self._decide(turn, plans)
-        await self._parts.journal.write(
-            [turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)]
-        )
+        await self._write([turn.book.stage(0, self._parts.now(), features=turn.features, prediction=prediction, decision=decision, best=None)])
         grown = turn.predictor.curves(prediction, plans, turn.knobs.value) if curves else ()
         return Planned(decision_id=turn.book.decision_id, prediction=prediction, decision=decision, value=turn.knobs.value, curves=grown)
 
@@ -117,29 +133,35 @@ class Pipeline:
             turn.book.stage(0, at, features=turn.features, prediction=one.prediction, decision=one.decision, best=None)
             for turn, one in zip(turns, planned, strict=True)
         ]
-        await self._parts.journal.write(rows)
+        await self._write(rows)
         return Batch(planned=tuple(planned), allocation=found)
 
     async def answer(self, query: Query) -> AsyncGenerator[Stage | Final, None]:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
-        query = replace(query, deadline=min(query.deadline, self._parts.clock() + query.knobs.seconds))
+        line = current_line()
+        line.tenant = query.tenant
         second = self._parts.second
         deciding = self.predictor.version + (second.predictor.version if second else "")
         async with self._parts.cache.visit(query, self.catalogue, deciding) as visit:
             features = await self._features(query) if visit.seeks and not visit.found else None
             if found := visit.found or (await visit.near(features) if features else None):
-                yield await self._again(query, visit, found)
+                final = await self._again(query, visit, found)
+                line.ended(final)
+                yield final
                 return
             async with aclosing(self._bought(query, visit, features)) as events:
                 async for event in events:
+                    if isinstance(event, Final):
+                        line.ended(event)
                     yield event
 
     async def _bought(self, query: Query, visit: Visit, features: Features | None) -> AsyncGenerator[Stage | Final, None]:
         """An answer that has to be paid for."""
         worst, least = self._worst(query)
         book = self._book(query)
-        lease = min(query.deadline - self._parts.clock() + _LEASE_MARGIN, _LONGEST_LEASE)
-        async with self._parts.admission.admit(query.tenant, book.decision_id, worst, lease, least) as bill:
+        left = query.deadline - self._parts.clock()
+        lease = min(left + _LEASE_MARGIN, _LONGEST_LEASE)
+        async with self._parts.admission.admit(query, book.decision_id, worst, lease, least=least, patience=left) as bill:
             turn = await self._turn(query, book, bill, features)
             turn.visit = visit
             if turn.inherit():
@@ -154,13 +176,23 @@ class Pipeline:
 
     async def report(self, reward: Reward, tenant: str) -> None:
         """Join a reward to its decision; UnknownDecision when there is none, or it is another tenant's."""
-        rows = await self.explain(reward.decision_id, tenant)
-        await self._parts.journal.write([rewarded(reward, tenant)])
+        rows = await self._known(reward.decision_id, tenant)
+        await self._write([rewarded(reward, tenant)])
         self.reports[tenant] += 1
         plans = [row.plan for row in rows if row.plan]
         self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
-        if (pacer := self._parts.pacers.get(tenant)) and (belief := rated(await self.explain(reward.decision_id, tenant), reward)) is not None:
+        pacer = self._parts.pacers.get(tenant)
+        if pacer and (belief := rated(await self._known(reward.decision_id, tenant), reward)) is not None:
             pacer.rate(reward=reward.value, belief=belief, at=self._parts.now())
+
+    async def _known(self, decision_id: str, tenant: str) -> Sequence[Record]:
+        """The rows of a decision of this tenant; none where another router made it and nobody can say more of it now."""
+        try:
+            return await self.explain(decision_id, tenant)
+        except (UnknownDecision, JournalUnavailable):
+            if not self._parts.stamp.known(decision_id, tenant):
+                raise
+            return ()
 
     async def explain(self, decision_id: str, tenant: str) -> Sequence[Record]:
         """The rows of one decision, stages first."""
@@ -221,6 +253,14 @@ class Pipeline:
 
     async def _decide(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
         began = self._parts.clock()
+        with self._parts.telemetry.step("decide", stage=turn.evidence.stage) as span:
+            prediction, decision = await self._settled(turn, plans)
+            tell_decision(span, decision)
+        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        return prediction, decision
+
+    async def _settled(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:
+        """A choice that was looked at twice where it is close, and that the tenant can pay."""
         prediction, decision = self._choose(turn, plans)
         if await self._saw_more(turn, decision):
             prediction, decision = self._choose(turn, plans)
@@ -229,7 +269,6 @@ class Pipeline:
         while decision.plan and not await self._covered(turn, turn.plan(decision.plan)):
             turn.short, plans = True, _cheaper(plans, turn.plan(decision.plan))
             prediction, decision = self._choose(turn, plans)
-        self._parts.telemetry.decided(decision, self._parts.clock() - began)
         return prediction, decision
 
     def _foresee(self, turn: Turn, prediction: Prediction) -> None:
@@ -240,7 +279,13 @@ class Pipeline:
 
     async def _covered(self, turn: Turn, plan: Plan) -> bool:
         """Whether the tenant's budget has room for the worst case of this purchase, which is held from now on."""
-        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.cost + (plan.budget.cost or 0))
+        return not turn.bill.hold_id or await self._parts.admission.covers(turn.bill, turn.bill.usage.amount.plus(plan.worst))
+
+    async def _spare(self, turn: Turn, plan: Plan, before: Usage) -> bool:
+        """Whether the request and its tenant can pay this plan's worst case twice, after what was spent before."""
+        twice, left = plan.worst.plus(plan.worst), turn.query.budget.less(before)
+        fits = _fits(twice.cost, left.cost) and _fits(twice.tokens, left.tokens)
+        return fits and await self._parts.admission.covers(turn.bill, before.amount.plus(twice))
 
     async def _saw_more(self, turn: Turn, decision: Decision) -> bool:
         """Take the second look where the first decision is close; the request then goes on with what it showed.
@@ -265,8 +310,10 @@ class Pipeline:
             plans = [plan for plan in plans if plan.id not in late]
             turn.late, prediction = not plans, self._predict(turn, plans)
         self._parts.telemetry.predicted(type(turn.predictor).__name__.lower(), self._parts.clock() - began)
-        decision = turn.policy.weigh(prediction, turn.evidence, plans, turn.knobs).draw(turn.rng)
-        return prediction, replace(decision, reason=f"{turn.note}: {decision.reason}") if turn.note else decision
+        congestion = self._parts.congestion
+        decision = turn.policy.weigh(congestion.priced(prediction, plans), turn.evidence, plans, turn.knobs).draw(turn.rng)
+        said = [part for part in (turn.note, congestion.reason(plans), decision.reason) if part]
+        return prediction, replace(decision, reason=": ".join(said)) if len(said) > 1 else decision
 
     def _late(self, turn: Turn, prediction: Prediction) -> set[str]:
         """Plans that are known not to be done by the deadline as a rule; with an answer in hand, those of which more than one in ten is not."""
@@ -289,13 +336,17 @@ class Pipeline:
         """
         before = turn.bill.usage
         try:
-            with self._parts.telemetry.stage(row.decision_id, row):
-                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill)
-        except (BackendUnavailable, UnknownPlan) as error:
+            with self._parts.telemetry.stage(row.decision_id, row) as told:
+                spare = partial(self._spare, turn, plan, turn.bill.usage)
+                try:
+                    outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
+                finally:
+                    told.usage = turn.bill.usage.since(before)
+        except (BackendUnavailable, Overloaded, UnknownPlan) as error:
             if isinstance(error, UnknownPlan):
                 log.error("plan_retired", plan=plan.id, error=error.message)
                 self.catalogue = {name: one for name, one in self.catalogue.items() if name != plan.id}
-            await self._parts.journal.write([spent(row, turn.bill.usage.since(before), "failed")])
+            await self._write([spent(row, turn.bill.usage.since(before), "failed")])
             if turn.best is None:
                 raise
             turn.degraded.append(error.reason)
@@ -306,14 +357,14 @@ class Pipeline:
             await self._parts.admission.uncancelled(self._parts.journal.write([cut]))
             raise
         finally:
-            self._parts.telemetry.charged(plan.id, turn.bill.usage.since(before))
+            self._parts.telemetry.charged(plan, turn.bill.usage.since(before))
         turn.bought(row.id, outcome)
-        await self._parts.journal.write([bought(row, outcome)])
+        await self._write([bought(row, outcome)])
         return outcome
 
     async def _end(self, turn: Turn, row: Record, ending: Ending) -> Final:
         """Write the last row, then give the final answer: nothing is acknowledged that is not logged."""
-        await self._parts.journal.write([replace(row, stop_reason=ending)])
+        await self._write([replace(row, stop_reason=ending)])
         if turn.best is None and ending == "deadline":
             raise DeadlineExceeded("no answer could be had before the deadline", decision_id=row.decision_id)
         if turn.best is None and ending == "budget":
@@ -322,12 +373,16 @@ class Pipeline:
         turn.quality = final.answer.confidence if final.answer else 0.0
         return final
 
+    async def _write(self, rows: Sequence[Record]) -> None:
+        with self._parts.telemetry.step("record"):
+            await self._parts.journal.write(rows)
+
     async def _again(self, query: Query, visit: Visit, found: Final) -> Final:
         """What was paid for before, as this request's own decision, unless it is the same request again."""
         if found.decision_id or found.answer is None:
             return found
         book = self._book(query)
-        await self._parts.journal.write([book.cached(self._parts.now(), found.answer, found.receipt.hit)])
+        await self._write([book.cached(self._parts.now(), found.answer, found.receipt.hit)])
         if pacer := self._parts.pacers.get(query.tenant):
             pacer.update(cost=0.0, quality=found.answer.confidence, at=self._parts.now())
         final = replace(found, decision_id=book.decision_id)
@@ -340,10 +395,12 @@ class Pipeline:
         changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
         if pacer:
             changed["value"] = pacer.value(self._parts.now())
-        query = replace(query, knobs=replace(query.knobs, **changed), traced=tenant.retention is Retention.FULL)
+        if changed:
+            query = replace(query, knobs=replace(query.knobs, **changed))
+            book = replace(book, query=query)
         turn = Turn(
             query=query,
-            book=replace(book, query=query, arm=arm.name),
+            book=replace(book, arm=arm.name) if arm.name else book,
             bill=bill,
             features=features or NOTHING,
             predictor=arm.predictor or self.predictor,
@@ -382,7 +439,8 @@ class Pipeline:
     async def _describe(self, turn: Turn, describer: Describer) -> bool:
         """Whether it worked; a describer that fails leaves the features as they are."""
         try:
-            turn.features = await describer.describe(turn.query)
+            with self._parts.telemetry.step("describe"):
+                turn.features = await describer.describe(turn.query)
         except RouterError as error:
             log.warning("describer_failed", reason=error.reason, error=error.message)
             turn.degraded.append(error.reason)
@@ -391,7 +449,7 @@ class Pipeline:
 
     def _book(self, query: Query) -> Book:
         prompt = self._parts.tenants[query.tenant].retain(query.text)
-        return Book(query=query, decision_id=self._parts.new_id(), prompt=prompt, trace_id=trace_id())
+        return Book(query=query, decision_id=self._parts.stamp.new(query.tenant), prompt=prompt, trace_id=trace_id())
 
     def _policy(self, query: Query) -> Policy:
         policies = self._parts.policies
@@ -405,24 +463,29 @@ class Pipeline:
         for name in query.knobs.plans:
             if name not in catalogue:
                 raise UnknownPlan(f"no plan {name!r} is in the catalogue; there are {', '.join(catalogue)}", plan=name)
-        return tuple(plan for name, plan in catalogue.items() if name in query.knobs.plans or not query.knobs.plans)
+        named = [plan for name, plan in catalogue.items() if name in query.knobs.plans or not query.knobs.plans]
+        if not self._parts.tenants[query.tenant].counts_tokens:
+            return tuple(named)
+        bounded = tuple(plan for plan in named if plan.budget.tokens is not None)
+        if not bounded:
+            raise UnknownPlan("no plan on offer has a ceiling on its tokens, which this tenant's budget in tokens needs", plan=named[0].id)
+        return bounded
 
     def _affordable(self, turn: Turn) -> tuple[Plan, ...]:
         """Plans whose ceiling fits what is left; a request's budget so is never passed."""
         left = turn.left
         return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
 
-    def _worst(self, query: Query) -> tuple[int, int]:
-        """Micro-dollars this request can cost at the very most, and those without which it can buy nothing.
+    def _worst(self, query: Query) -> tuple[Amount, Amount]:
+        """What this request can come to at the very most, and that without which it can buy nothing.
 
         Checks names on the way, before anything is held.
         """
         self._policy(query)
-        costs = [plan.budget.cost or 0 for plan in self._allowed(query)]
-        worst = max(costs) * query.knobs.max_stages
-        if query.budget.cost is not None:
-            worst = min(worst, query.budget.cost)
-        return worst, min(worst, *costs)
+        costs, tokens = zip(*(plan.worst for plan in self._allowed(query)), strict=True)
+        stages, budget = query.knobs.max_stages, query.budget
+        worst = Amount(_capped(max(costs) * stages, budget.cost), _capped(max(tokens) * stages, budget.tokens))
+        return worst, Amount(min(worst.cost, *costs), min(worst.tokens, *tokens))
 
 
 def _shared(plan: str, prediction: Prediction, found: Allocation) -> Decision:
@@ -449,8 +512,12 @@ def _ending(decision: Decision, best: Answer | None, forced: Ending | None) -> E
 
 
 def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
-    """Those whose worst case costs less."""
-    return tuple(plan for plan in plans if (plan.budget.cost or 0) < (than.budget.cost or 0))
+    """Those whose worst case is lower, in money or in tokens: all others fit as little."""
+    return tuple(plan for plan in plans if not plan.worst.covers(than.worst))
+
+
+def _capped(most: int, ceiling: int | None) -> int:
+    return most if ceiling is None else min(most, ceiling)
 
 
 def _fits(ceiling: int | None, left: int | None) -> bool:

@@ -1,6 +1,6 @@
 """The seams. Each contract stands in its docstring; the family's conformance test in `tests/contract` holds every plug-in to it."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from router.types import (
     Allocation,
+    Amount,
     Answer,
     Budget,
     Call,
@@ -131,6 +132,10 @@ class Backend(Protocol):
     @property
     def style(self) -> Style:
         """How its model's worked answers look."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has failed for good: its process is to end, so that whoever keeps that starts a new one."""
 
     async def prepare(self) -> None:
         """Get ready, once, before anything is sampled: `capabilities` is then what it can really do, not what it claims."""
@@ -297,8 +302,14 @@ class Strategy(Protocol):
 class Executor(Protocol):
     """Runs one plan. Cancelling the awaiting task cancels every outstanding sample, and what they had spent is still reported to `meter`."""
 
-    async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: "Meter") -> Outcome:
-        """The outcome, also when budget or deadline cut it short; raises BackendUnavailable when nothing could be run."""
+    async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: "Meter", *, spare: "Spare | None" = None) -> Outcome:
+        """The outcome, also when budget or deadline cut it short; raises BackendUnavailable when nothing could be run, Overloaded when it is busy.
+
+        `spare` says whether the plan's worst case is paid for a second time, for a second run beside one that straggles.
+        """
+
+
+Spare = Callable[[], Awaitable[bool]]
 
 
 class Meter(Protocol):
@@ -325,13 +336,13 @@ class Ledger(Protocol):
     def degraded(self) -> bool:
         """True while it works on its own, cut off from the other processes."""
 
-    async def reserve(self, tenant: str, hold_id: str, cost: int, ttl: float, least: int | None = None) -> int:
-        """Hold the worst case or, where the budget gets tight, `least` (None: the worst case); the micro-dollars held. Raises BudgetExhausted.
+    async def reserve(self, tenant: str, hold_id: str, amount: Amount, ttl: float, least: Amount | None = None) -> Amount:
+        """Hold the worst case or, where a budget gets tight, `least` (None: the worst case); what is held. Raises BudgetExhausted and RateLimited.
 
         Repeating a hold id changes nothing, unless more is wanted than it holds: then it grows to that if there is as much.
         """
 
-    async def settle(self, tenant: str, hold_id: str, cost: int) -> None:
+    async def settle(self, tenant: str, hold_id: str, amount: Amount) -> None:
         """Turn a hold into what was used and refund the rest. Repeating it changes nothing."""
 
 

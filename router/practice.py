@@ -15,9 +15,9 @@ from predictors.learned import BUNDLED
 from predictors.training.retrain import retrain
 from router import demo
 from router.app import service
+from router.decisions import journals, log_files
 from router.demo import Report
 from router.exam import draw, sit
-from router.journal import log_files
 from router.settings import ServerSettings, Settings
 
 SEED = 7
@@ -53,7 +53,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="rheostat-practice-") as folder:
         settings = Settings(data=log or Path(folder), server=ServerSettings(address="127.0.0.1:0"))
         asyncio.run(practise(settings, questions, console))
-        with log_files(settings.data / "journal") as files:
+        with log_files(*journals(settings.data)) as files:
             report = retrain(files, tuple(settings.plans), into, progress=True)
     console.print(report.facts)
 

@@ -124,6 +124,8 @@ def spent(record: Record, usage: Usage, stop_reason: str) -> Record:
         calls=usage.calls,
         cost=usage.cost,
         seconds=usage.seconds,
+        joules=usage.joules,
+        energy=usage.energy.value,
     )
 
 
@@ -146,11 +148,11 @@ def rewarded(reward: Reward, tenant: str) -> Record:
 def rated(rows: Sequence[Record], reward: Reward) -> float | None:
     """The belief in the answer given, where this reward is the first to rate that; None where it rates another answer, or was not the first.
 
-    `rows` are those of its decision, stages first, once the reward is among them.
+    None, too, where the stages are not to be had. `rows` are those of its decision, stages first, once the reward is among them.
     """
     stages = [row for row in rows if row.kind == "stage"]
-    end = stages[-1]
-    if end.action == Action.BUY.value or not end.answer or end.stop_reason == "abstained":
+    end = stages[-1] if stages else None
+    if end is None or end.action == Action.BUY.value or not end.answer or end.stop_reason == "abstained":
         return None
     same = {-1, *(row.stage for row in stages if row.outcome_answer == end.answer)}
     first = next((row for row in rows if row.kind == "reward" and row.stage in same), None)

@@ -19,23 +19,27 @@ OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_connection_age_ms", 600_000),  # so that load spreads after scaling
     ("grpc.max_connection_age_grace_ms", 150_000),  # longer than the longest call
-    ("grpc.so_reuseport", 0),  # two servers on one port are a mistake
 )
 
 
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    More than `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
+    `private` is a second address. More than `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
-    def __init__(self, service: RouterService, address: str, telemetry: Telemetry, most_calls: int = 1024) -> None:
-        self._server = grpc.aio.server(interceptors=(Interceptor(telemetry),), options=OPTIONS, maximum_concurrent_rpcs=most_calls)
+    def __init__(
+        self, service: RouterService, address: str, telemetry: Telemetry, *, private: str = "", reuse_port: bool = False, most_calls: int = 1024
+    ) -> None:
+        options = (*OPTIONS, ("grpc.so_reuseport", int(reuse_port)))  # two servers on one port are a mistake, unless they are meant to be
+        self._server = grpc.aio.server(interceptors=(Interceptor(telemetry),), options=options, maximum_concurrent_rpcs=most_calls)
         self._health = health.aio.HealthServicer()
         add_RouterServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self.port = self._server.add_insecure_port(address)
+        if private:
+            self._server.add_insecure_port(private)
 
     async def start(self) -> None:
         """Take calls, and say so."""

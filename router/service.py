@@ -1,5 +1,6 @@
 """RouterService over the pipeline: whose knobs a call has, and how long it may take."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -36,7 +37,8 @@ class RouterService(RouterServiceServicer):
         self, request: pb.PlanQueryRequest, context: grpc.aio.ServicerContext[pb.PlanQueryRequest, pb.PlanQueryResponse]
     ) -> pb.PlanQueryResponse:
         """Decides, and spends nothing."""
-        planned = await self._pipeline.plan(self._query(request.query, context.time_remaining()), curves=request.curves)
+        query = self._query(request.query, math.inf)  # the caller carries the plan out, in its own time
+        planned = await self._pipeline.plan(query, curves=request.curves)
         bind_contextvars(decision_id=planned.decision_id)
         return wire.planned_to_pb(planned)
 
@@ -44,15 +46,14 @@ class RouterService(RouterServiceServicer):
         self, request: pb.PlanBatchRequest, context: grpc.aio.ServicerContext[pb.PlanBatchRequest, pb.PlanBatchResponse]
     ) -> pb.PlanBatchResponse:
         """Decides for many queries, and spends nothing."""
-        remaining = context.time_remaining()
-        queries = [self._query(query, remaining) for query in request.queries]
+        queries = [self._query(query, math.inf) for query in request.queries]
         return wire.batch_to_pb(await self._pipeline.plan_batch(queries, request.budget_microdollars))
 
     async def AnswerQuery(
         self, request: pb.AnswerQueryRequest, context: grpc.aio.ServicerContext[pb.AnswerQueryRequest, pb.AnswerQueryResponse]
     ) -> None:
         """Answers, an event at a time; however the call ends, the pipeline's generator is closed before it does."""
-        query = self._query(request.query, context.time_remaining())
+        query = self._query(request.query, self._deadline(context.time_remaining()))
         async with aclosing(self._pipeline.answer(query)) as events:
             async for event in events:
                 bind_contextvars(decision_id=event.decision_id)
@@ -73,7 +74,7 @@ class RouterService(RouterServiceServicer):
         """Tells what was logged of a decision."""
         tenant = self._tenant(request.tenant)
         bind_contextvars(decision_id=request.decision_id)
-        return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant))
+        return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant), traces=request.traces)
 
     async def EvaluatePolicy(
         self,
@@ -92,8 +93,8 @@ class RouterService(RouterServiceServicer):
         tenant, knobs = self._tenant(request.tenant), wire.stated(request.knobs)
         return wire.preview_to_pb(await self._desk.ask(tenant, knobs, request.decisions, knob=request.knob, values=tuple(request.values)))
 
-    def _query(self, query: query_pb2.Query, remaining: float | None) -> Query:
-        return wire.query_from_pb(query, self._terms_of(self._tenant(query.tenant)), self._deadline(remaining))
+    def _query(self, query: query_pb2.Query, deadline: float) -> Query:
+        return wire.query_from_pb(query, self._terms_of(self._tenant(query.tenant)), deadline)
 
     def _tenant(self, name: str) -> str:
         """The tenant's id; it stands in the call's line even when the tenant is unknown."""

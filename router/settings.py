@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from router.cache.section import CacheSettings
 from router.section import Section
-from router.terms import TenantSettings
+from router.tenants import Unit
+from router.terms import BudgetSettings, TenantSettings
 from router.types import Budget, Plan, Price
 
 MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
@@ -43,6 +44,10 @@ class PoolSettings(Section):
     """Estimate: the power the machine draws at work divided by the tokens per second it handles."""
     model: str = ""
     """Name for telemetry."""
+    slots: int | None = Field(None, gt=0)
+    """Samples drawn at once; more wait, in fair shares between tenants. None: as many as are asked for, and no queue to price."""
+    queue: int = Field(4_096, ge=0)
+    """Samples that may wait; more are refused."""
 
 
 class PlanSettings(Section):
@@ -96,6 +101,7 @@ def _embedded(model: str, verifier: Choice | None = None, sandbox: SandboxSettin
         sandbox=sandbox,
         joules_per_token={"nano": 0.002, "small": 0.005, "large": 0.015}[model],
         model=f"rheostat-{model}",
+        slots=64,  # of its engine
     )
 
 
@@ -144,10 +150,15 @@ class WorkerSettings(Section):
     """Where plans are run."""
 
     address: str = ""
-    """gRPC address of a worker; empty: one is started, on a Unix socket."""
+    """gRPC addresses of workers, separated by commas; empty: one is started, on a Unix socket."""
     threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), gt=0)
     """CPU threads of each bundled model."""
     pools: dict[str, PoolSettings] = Field(default_factory=_bundled_pools)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Each of them."""
+        return tuple(one.strip() for one in self.address.split(",") if one.strip())
 
 
 class SecondSettings(Section):
@@ -164,12 +175,20 @@ class ServerSettings(Section):
     """The public door."""
 
     address: str = "127.0.0.1:50051"
+    processes: int = Field(1, gt=0)
+    """Router processes behind this address (SO_REUSEPORT), each on a core of its own. SIGHUP renews them one after the other."""
+    reuse_port: bool = False
+    """Whether other processes may serve the same address."""
+    private: str = ""
+    """A second address for whoever watches over the process, such as unix:/path."""
     drain_delay: float = Field(0.5, ge=0)
     """Seconds between saying that it ends and refusing calls."""
     grace: float = Field(20.0, ge=0)
     """Seconds running calls may still take."""
     permits: int = Field(256, gt=0)
-    """Answers under way at once; more are refused."""
+    """Answers under way at once; more wait."""
+    queue: int = Field(256, ge=0)
+    """Answers that may wait for a permit; more are refused."""
     max_deadline: float = Field(120.0, gt=0)
     """Seconds, the longest any call may take."""
 
@@ -177,9 +196,18 @@ class ServerSettings(Section):
 class JournalSettings(Section):
     """The decision log."""
 
+    name: str = Field("journal", pattern=r"^journal[\w.-]*$")
+    """Folder, in the data folder; each router of a data folder needs its own."""
     rotate_rows: int = Field(5_000, gt=0)
     """Rows after which a Parquet file is written."""
     rotate_seconds: float = Field(60.0, gt=0)
+
+
+class TelemetrySettings(Section):
+    """Where metrics can be had, beside the OTLP that OpenTelemetry's own variables ask for."""
+
+    prometheus: str = Field("", pattern=r"^$|^.*:\d+$")
+    """`host:port` to be scraped at; empty: nowhere."""
 
 
 class LearningSettings(Section):
@@ -229,6 +257,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     journal: JournalSettings = JournalSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     learning: LearningSettings = LearningSettings()
     promotion: PromotionSettings = PromotionSettings()
     plans: dict[str, PlanSettings] = Field(default_factory=_bundled_plans)
@@ -240,6 +269,8 @@ class Settings(BaseSettings):
         default_factory=lambda: {"allocator": Choice(name="allocator"), "threshold": Choice(name="threshold"), "fixed": Choice(name="fixed")}
     )
     """The first is the default."""
+    fleet: BudgetSettings = BudgetSettings()
+    """What all tenants together may spend, and ask."""
     tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
     cache: CacheSettings = CacheSettings()
 
@@ -251,6 +282,9 @@ class Settings(BaseSettings):
             for pool in (plan.pool, *plan.helpers):
                 if pool not in self.worker.pools:
                     raise ValueError(f"plan {name}: no pool {pool!r}; there are {', '.join(self.worker.pools)}")
+        endless = [name for name, plan in self.plans.items() if plan.tokens is None]
+        if endless and any(window.unit is Unit.TOKENS for window in self.fleet.windows):
+            raise ValueError(f"fleet has a budget in tokens, so these plans need `tokens`, a ceiling of their own: {', '.join(endless)}")
         for name, tenant in self.tenants.items():
             if unknown := set(tenant.plans) - set(self.plans):
                 raise ValueError(f"tenant {name}: no plan {', '.join(sorted(unknown))}; there are {', '.join(self.plans)}")

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -31,18 +32,28 @@ LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 108
 
 
 def budget_key(tenant: str) -> str:
-    """Hash: what a tenant spent in each window, and what is held."""
-    return f"rheostat:v1:budget:{{{tenant}}}"
+    """Hash: what a tenant spent in each window, and what is held. All budgets are in one slot: one script charges a tenant and the fleet."""
+    return f"rheostat:v1:{{budget}}:tenant:{tenant}"
 
 
 def leases_key(tenant: str) -> str:
     """Sorted set: a tenant's open holds by the time they expire."""
-    return f"rheostat:v1:leases:{{{tenant}}}"
+    return f"rheostat:v1:{{budget}}:leases:{tenant}"
+
+
+def fleet_budget_key() -> str:
+    """Hash: what all tenants together spent in each window, and what is held."""
+    return "rheostat:v1:{budget}:fleet"
+
+
+def fleet_leases_key() -> str:
+    """Sorted set: all open holds by the time they expire."""
+    return "rheostat:v1:{budget}:fleet-leases"
 
 
 def hold_key(tenant: str, hold_id: str) -> str:
-    """String: the amount of one hold, or `settled`."""
-    return f"rheostat:v1:hold:{{{tenant}}}:{hold_id}"
+    """String: the cost and the tokens of one hold, or `settled`."""
+    return f"rheostat:v1:{{budget}}:hold:{tenant}:{hold_id}"
 
 
 def pace_key(tenant: str, objective: Objective) -> str:
@@ -78,6 +89,16 @@ def checked_key(tenant: str, encoder: str) -> str:
 def stream_key() -> str:
     """Stream: the rows of the decision log."""
     return "rheostat:v1:stream:{decisions}"
+
+
+def secret_key() -> str:
+    """String: what routers make ids of decisions with."""
+    return "rheostat:v1:secret"
+
+
+def decision_key(decision_id: str) -> str:
+    """String: where in the stream the rows of one decision are."""
+    return f"rheostat:v1:decision:{{decisions}}:{decision_id}"
 
 
 def shipped_key(journal: str) -> str:
@@ -118,6 +139,17 @@ class Store:
         except (RedisError, OSError) as error:
             self._resting_until = self._clock() + self._rest
             raise StoreUnavailable(f"Redis: {error}") from error
+
+
+async def shared_secret(store: Store) -> bytes:
+    """What all routers of this Redis know, and nobody else; where it is away, what this router alone knows."""
+    made = secrets.token_bytes(32)
+    try:
+        await store.ask(lambda redis: redis.set(secret_key(), made, nx=True))
+        found = await store.ask(lambda redis: redis.get(secret_key()))
+    except StoreUnavailable:
+        return made
+    return found if isinstance(found, bytes) else made
 
 
 @asynccontextmanager

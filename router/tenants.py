@@ -19,11 +19,16 @@ class Retention(StrEnum):
 
 
 class Priority(StrEnum):
-    """Who goes first when there is a queue."""
+    """How much of what is scarce a tenant gets, beside others: four times as much at each step."""
 
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+    @property
+    def weight(self) -> float:
+        """Its share of what is scarce, beside that of others."""
+        return {Priority.LOW: 0.25, Priority.NORMAL: 1.0, Priority.HIGH: 4.0}[self]
 
 
 class CacheScope(StrEnum):
@@ -33,12 +38,25 @@ class CacheScope(StrEnum):
     PUBLIC = "public"
 
 
+class Unit(StrEnum):
+    """What a window counts: what is spent, requests that begin, or requests that are under way at once."""
+
+    COST = "micro-dollars"
+    TOKENS = "tokens"
+    REQUESTS = "requests"
+    OPEN = "requests at once"
+
+
 class Window(NamedTuple):
-    """At most `limit` micro-dollars may be spent in every `seconds`, counted from the beginning of 1970 (UTC); None: spending is only counted."""
+    """At most `limit` of a unit in every `seconds`, counted from the beginning of 1970 (UTC); None: it is only counted.
+
+    No `seconds` are a month of the calendar; requests that are under way at once have no window, and 0 there.
+    """
 
     name: str
-    seconds: float
+    seconds: float | None
     limit: int | None = None
+    unit: Unit = Unit.COST
 
 
 DAY = Window("day", 86_400)
@@ -56,6 +74,11 @@ class Tenant:
     priority: Priority = Priority.NORMAL
     cache_scope: CacheScope = CacheScope.TENANT
     semantic_risk: float | None = None
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether its tokens are limited, so that only plans with a ceiling on theirs may be bought."""
+        return any(window.unit is Unit.TOKENS for window in self.windows)
 
     def retain(self, prompt: str) -> str:
         """What may be kept of a prompt: nothing, a hash that is this tenant's own, or the text."""

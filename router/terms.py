@@ -5,13 +5,44 @@ import math
 from pydantic import Field, model_validator
 
 from router.section import Section
-from router.tenants import DAY, CacheScope, Priority, Retention, Tenant, Window
+from router.tenants import DAY, CacheScope, Priority, Retention, Tenant, Unit, Window
 from router.types import Knobs, Objective
 
+_DAY = 86_400.0  # seconds
 _VALUE = 8_000.0  # micro-dollars, where a tenant says nothing of what it wants
 
 
-class TenantSettings(Section):
+class BudgetSettings(Section):
+    """What may be spent, and asked, in windows of time that all routers count together."""
+
+    per_minute: int | None = Field(None, gt=0)
+    """Micro-dollars."""
+    per_day: int | None = Field(None, gt=0)
+    per_month: int | None = Field(None, gt=0)
+    """A month of the calendar, in UTC."""
+    tokens_per_minute: int | None = Field(None, gt=0)
+    """Tokens read, written and scored, whatever became of them."""
+    tokens_per_day: int | None = Field(None, gt=0)
+    tokens_per_month: int | None = Field(None, gt=0)
+    requests_per_minute: int | None = Field(None, gt=0)
+    """Answers that are bought; those from the cache do not count."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Those that limit anything, and the day, in which spending is counted in any case."""
+        found = (
+            Window("minute", 60, self.per_minute),
+            DAY._replace(limit=self.per_day),
+            Window("month", None, self.per_month),
+            Window("minute-tokens", 60, self.tokens_per_minute, Unit.TOKENS),
+            Window("day-tokens", DAY.seconds, self.tokens_per_day, Unit.TOKENS),
+            Window("month-tokens", None, self.tokens_per_month, Unit.TOKENS),
+            Window("minute-requests", 60, self.requests_per_minute, Unit.REQUESTS),
+        )
+        return tuple(one for one in found if one.limit is not None or one.name == DAY.name)
+
+
+class TenantSettings(BudgetSettings):
     """One tenant's standing terms; see `Knobs` for what each knob does. It names one of `value`, `floor` and `cap`; none is a value of 8,000."""
 
     value: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -33,21 +64,10 @@ class TenantSettings(Section):
     plans: tuple[str, ...] = ()
     policy: str = ""
     cache: bool = True
-    per_minute: int | None = Field(None, gt=0)
-    """Micro-dollars."""
-    per_day: int | None = Field(None, gt=0)
-    per_month: int | None = Field(None, gt=0)
-    """A month of the calendar, in UTC."""
-    tokens_per_minute: int | None = Field(None, gt=0)
-    """Tokens read, written and scored, whatever became of them."""
-    tokens_per_day: int | None = Field(None, gt=0)
-    tokens_per_month: int | None = Field(None, gt=0)
-    requests_per_minute: int | None = Field(None, gt=0)
-    """Answers that are bought; those from the cache do not count."""
     concurrency: int | None = Field(None, gt=0)
     """Answers under way at once, over all routers."""
     priority: Priority = Priority.NORMAL
-    """Who goes first when there is a queue; within a priority, tenants have equal shares."""
+    """Share of what is scarce, where others want it too: `high` has four times that of `normal`, `low` a quarter of it."""
     cache_scope: CacheScope = CacheScope.TENANT
     """Who else may be given this tenant's answers."""
     semantic_risk: float | None = Field(None, gt=0, lt=1)
@@ -69,9 +89,9 @@ class TenantSettings(Section):
         """As the router's noun."""
         knobs = {field: getattr(self, field) for field in Knobs.__dataclass_fields__}
         knobs |= {"value": _VALUE if self.value is None else self.value, "seconds": math.inf if self.seconds is None else self.seconds}
-        window = DAY.seconds if self.window is None else self.window
+        window = _DAY if self.window is None else self.window
         objective = None if self.floor is None and self.cap is None else Objective(floor=self.floor, cap=self.cap, window=window)
-        windows = [Window("minute", 60, self.per_minute), DAY._replace(limit=self.per_day), Window("cap", window, self.cap)]
+        windows = (*self.windows, Window("cap", window, self.cap), Window("concurrency", 0, self.concurrency, Unit.OPEN))
         return Tenant(
             id=name,
             knobs=Knobs(**knobs),

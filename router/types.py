@@ -55,6 +55,21 @@ class Budget:
         return Budget(**{name: min((one for one in pair if one is not None), default=None) for name, pair in pairs.items()})
 
 
+class Amount(NamedTuple):
+    """What may be spent, or was: micro-dollars and tokens. The ledger holds, charges and refunds both together."""
+
+    cost: int
+    tokens: int = 0
+
+    def covers(self, other: "Amount") -> bool:
+        """Whether `other` is no more, in either."""
+        return self.cost >= other.cost and self.tokens >= other.tokens
+
+    def plus(self, other: "Amount") -> "Amount":
+        """Both together."""
+        return Amount(self.cost + other.cost, self.tokens + other.tokens)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
     """A tenant's, or one request's, trade of quality against cost."""
@@ -118,6 +133,7 @@ class Query:
     budget: Budget = Budget()
     knobs: Knobs = Knobs()
     seed: int | None = None
+    weight: float = 1.0  # its share of a pool that is busy, beside others'
     traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
     body: str = ""  # digest of what was asked, where the id is the caller's own: the same id again is a repetition, or a mistake
 
@@ -150,6 +166,11 @@ class Plan:
     budget: Budget = Budget()
     price: Price = Price()
     helpers: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def worst(self) -> Amount:
+        """What one execution may come to; what has no ceiling counts as nothing."""
+        return Amount(self.budget.cost or 0, self.budget.tokens or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,9 +341,16 @@ class Run:
     seconds: float = 0.0
 
 
+class EnergySource(StrEnum):
+    """How joules are known: by a model of the machine's power, or by its meter."""
+
+    ESTIMATED = "estimated"
+    MEASURED = "measured"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `joules` an estimate."""
+    """What was spent. `cost` is micro-dollars, rounded up; `seconds` is wall time; `energy` says how `joules` are known."""
 
     prompt_tokens: int = 0
     kept_tokens: int = 0
@@ -334,21 +362,30 @@ class Usage:
     cost: int = 0
     seconds: float = 0.0
     joules: float = 0.0
+    energy: EnergySource = EnergySource.ESTIMATED
 
     @property
     def tokens(self) -> int:
         """Every token, whatever became of it."""
         return self.prompt_tokens + self.kept_tokens + self.discarded_tokens + self.cancelled_tokens + self.scored_tokens
 
+    @property
+    def amount(self) -> Amount:
+        """What of it is charged."""
+        return Amount(self.cost, self.tokens)
+
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**dict(zip(_SPENT, map(operator.add, _spent(self), _spent(other)), strict=True)))
+        """Joules are measured only if all of them are; none are of no source."""
+        mixed = EnergySource.ESTIMATED if self.joules else other.energy
+        energy = self.energy if self.energy is other.energy or not other.joules else mixed
+        return Usage(energy=energy, **dict(zip(_SPENT, map(operator.add, _spent(self), _spent(other)), strict=True)))
 
     def since(self, earlier: "Usage") -> "Usage":
         """What was spent after `earlier`."""
-        return Usage(**dict(zip(_SPENT, map(operator.sub, _spent(self), _spent(earlier)), strict=True)))
+        return Usage(energy=self.energy, **dict(zip(_SPENT, map(operator.sub, _spent(self), _spent(earlier)), strict=True)))
 
 
-_SPENT = tuple(Usage.__dataclass_fields__)
+_SPENT = tuple(name for name in Usage.__dataclass_fields__ if name != "energy")
 _spent: Callable[[Usage], tuple[float, ...]] = operator.attrgetter(*_SPENT)
 
 
@@ -652,4 +689,6 @@ class Record:
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
+    joules: float = 0.0
+    energy: str = ""  # how the joules are known: `estimated` or `measured`
     inherited: tuple[str, ...] = ()  # ids of the rows whose purchases the request began with, oldest first; they were paid for before

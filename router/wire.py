@@ -1,5 +1,6 @@
 """RouterService's messages from and to the nouns: nothing else in the router, but what it shares with the workers, knows protobuf."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from rheostat.v1 import answer_pb2, decision_pb2, evaluation_pb2, query_pb2, rou
 
 from router.codec import budget_from_pb, messages_from_pb, outcome_to_pb, task_from_pb, usage_to_pb
 from router.errors import ContradictoryKnobs
-from router.tenants import Tenant
+from router.record import outcome
+from router.tenants import Retention, Tenant
 from router.types import Answer, Batch, Decision, Final, Planned, Prediction, Query, Receipt, Record, Reward, Stage
 
 _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
@@ -23,7 +25,7 @@ _SOURCES: dict[int, Literal["verifier", "user", "judge", "unit_test"]] = {
 
 
 def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Query:
-    """A query of this tenant, due at `deadline` on the service's monotonic clock; knobs that are absent are the tenant's.
+    """A query of this tenant, due at `deadline` on the monotonic clock, or sooner if its knobs say so; knobs that are absent are the tenant's.
 
     Raises ContradictoryKnobs where it states what the tenant's objective sets.
     """
@@ -31,15 +33,18 @@ def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Qu
         kind, field = tenant.objective.kind, "query.knobs.value_microdollars"
         message = f"{field} contradicts the {kind} of tenant {tenant.id!r}, from which the value is learned: leave it out"
         raise ContradictoryKnobs(message, field=field, objective=kind)
+    knobs = replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs
     return Query(
         id=query.id or uuid4().hex,
         messages=messages_from_pb(query.messages),
         tenant=tenant.id,
         task=task_from_pb(query.task),
-        deadline=deadline,
+        deadline=min(deadline, time.monotonic() + knobs.seconds),
         budget=budget_from_pb(query.budget),
-        knobs=replace(tenant.knobs, **stated(query.knobs)) if query.HasField("knobs") else tenant.knobs,
+        knobs=knobs,
         seed=query.seed if query.HasField("seed") else None,
+        weight=tenant.priority.weight,
+        traced=tenant.retention is Retention.FULL,
         body=blake2b(query.SerializeToString(deterministic=True), digest_size=16).hexdigest() if query.id else "",
     )
 
@@ -96,10 +101,11 @@ def event_to_pb(event: Stage | Final) -> router_service_pb2.AnswerQueryResponse:
     return router_service_pb2.AnswerQueryResponse(final=_final(event))
 
 
-def explanation_to_pb(records: Sequence[Record]) -> router_service_pb2.ExplainDecisionResponse:
-    """The log rows of one decision."""
+def explanation_to_pb(records: Sequence[Record], *, traces: bool = False) -> router_service_pb2.ExplainDecisionResponse:
+    """The log rows of one decision; the traces of its runs only if they are asked for."""
     return router_service_pb2.ExplainDecisionResponse(
-        stages=[_decided(record) for record in records if record.kind == "stage"],
+        trace_id=records[0].trace_id,
+        stages=[_decided(record, traces=traces) for record in records if record.kind == "stage"],
         rewards=[_rewarded(record) for record in records if record.kind == "reward"],
     )
 
@@ -219,14 +225,11 @@ def _receipt(receipt: Receipt) -> answer_pb2.Receipt:
     )
 
 
-def _decided(record: Record) -> router_service_pb2.DecidedStage:
+def _decided(record: Record, *, traces: bool) -> router_service_pb2.DecidedStage:
     return router_service_pb2.DecidedStage(
         index=record.stage,
         decide_time=datetime.fromtimestamp(record.at, UTC),
-        choices=[
-            router_service_pb2.Choice(name=name, success=success, score=score)
-            for name, success, score in zip(record.offered, record.success, record.scores, strict=True)
-        ],
+        choices=_choices(record),
         action=f"ACTION_{record.action.upper()}" if record.action else None,
         plan=record.plan,
         propensity=record.propensity,
@@ -239,7 +242,28 @@ def _decided(record: Record) -> router_service_pb2.DecidedStage:
         outcome_answer=record.outcome_answer,
         stop_reason=record.stop_reason,
         usage=_spent(record),
+        candidates=_candidates(record),
+        trace=record.trace if traces else "",
+        value_microdollars=record.value,
+        arm=record.arm,
     )
+
+
+def _choices(record: Record) -> list[router_service_pb2.Choice]:
+    """Rows of older versions have no costs, or no chances."""
+    many = len(record.offered)
+    columns = (record.offered, record.success, record.scores, record.costs or (0.0,) * many, record.chances or (0.0,) * many)
+    return [
+        router_service_pb2.Choice(name=name, success=success, score=score, cost_microdollars=cost, chance=chance)
+        for name, success, score, cost, chance in zip(*columns, strict=True)
+    ]
+
+
+def _candidates(record: Record) -> list[router_service_pb2.LoggedCandidate]:
+    return [
+        router_service_pb2.LoggedCandidate(answer=one.answer, tokens=one.tokens, score=one.score, logprob=one.logprob)
+        for one in outcome(record).candidates
+    ]
 
 
 def _spent(record: Record) -> usage_pb2.Usage:
@@ -250,8 +274,11 @@ def _spent(record: Record) -> usage_pb2.Usage:
         cancelled_tokens=record.cancelled_tokens,
         scored_tokens=record.scored_tokens,
         calls=record.calls,
+        samples=record.samples,
         cost_microdollars=record.cost,
         seconds=record.seconds,
+        joules=record.joules,
+        energy_source=f"ENERGY_SOURCE_{record.energy.upper()}" if record.energy else None,
     )
 
 

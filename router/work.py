@@ -3,17 +3,22 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
 
 import structlog
 
 from router.app import pools
+from router.background import background
+from router.errors import BackendUnavailable
 from router.interceptors import Interceptor
 from router.settings import Settings
 from router.telemetry import open_telemetry
 from workers.executor import LocalExecutor
+from workers.pool import Pool
 from workers.server import WorkerServer
 
 log = structlog.get_logger("rheostat.worker")
+_LOOK = 1.0  # seconds between two looks at the engines
 _SWITCH = 0.0001  # seconds; several engines decode in threads, and each returns to Python between any two tensor operations
 
 
@@ -23,11 +28,27 @@ async def work(settings: Settings, address: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sys.setswitchinterval(_SWITCH)
-    with open_telemetry("rheostat-worker") as telemetry:
+    with open_telemetry("rheostat-worker", prometheus=settings.telemetry.prometheus) as telemetry:
         async with pools(settings) as loaded:
             executor = LocalExecutor(pools=loaded, telemetry=telemetry)
             executor.check([plan.plan(name) for name, plan in settings.plans.items()])
             server = WorkerServer(executor, address, [Interceptor(telemetry)])
             await server.start()
             log.info("worker_started", address=address, pools=list(loaded))
-            await server.serve_until(stop, settings.server.grace)
+            async with background(pools=_watch(loaded, stop)):
+                await server.serve_until(stop, settings.server.grace)
+            if broken := _broken(loaded):
+                raise BackendUnavailable(f"pools that have failed for good: {', '.join(broken)}; whoever keeps this worker starts a new one")
+
+
+def _broken(pools: Mapping[str, Pool]) -> list[str]:
+    return [name for name, pool in pools.items() if pool.broken]
+
+
+async def _watch(pools: Mapping[str, Pool], stop: asyncio.Event) -> None:
+    """End the worker when an engine has died: it would refuse for ever what a new one can do."""
+    while not stop.is_set():
+        if broken := _broken(pools):
+            log.error("pools_broken", pools=broken)
+            stop.set()
+        await asyncio.sleep(_LOOK)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from router.errors import BackendUnavailable, BudgetExhausted, InvalidQuery, RouterError, UnknownPlan
+from router.errors import BackendUnavailable, BudgetExhausted, InvalidQuery, Overloaded, RouterError, UnknownPlan
 from router.ports import Meter, Strategy
 from router.telemetry import Telemetry
 from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
@@ -49,6 +49,8 @@ class LocalExecutor:
         tools = StrategyTools(machine, np.random.default_rng(seed), style=pool.backend.style, prices=prices, earlier=earlier)
         deadline = min(query.deadline, started + ceiling.seconds) if ceiling.seconds is not None else query.deadline
         performer = Performer(
+            tenant=query.tenant,
+            weight=query.weight,
             pools=pools,
             prices=prices,
             spending=spending,
@@ -86,7 +88,7 @@ class LocalExecutor:
                 return await _drive(machine, performer, tape)
         except BudgetExhausted:
             return "budget"
-        except (BackendUnavailable, InvalidQuery):  # a text that grew too long for the model is refused like any bad query
+        except (BackendUnavailable, Overloaded, InvalidQuery):  # a text that grew too long for the model is refused like any bad query
             if not tools.new:
                 raise
             return "backend"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from router.errors import BackendUnavailable, RouterError
@@ -18,8 +19,13 @@ _ONE_CALL = Usage(calls=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performer:
-    """Orders of one execution. `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled."""
+    """Orders of one execution, for a tenant of this weight.
 
+    `pools` and `prices` have the plan's own under ""; `cut` hears of samples that were cancelled.
+    """
+
+    tenant: str
+    weight: float
     pools: Mapping[str, Pool]
     prices: Mapping[str, Price]
     spending: Spending
@@ -51,19 +57,23 @@ class Performer:
         async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
-                sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent))
+                async with self._slot(pool):
+                    sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
             except asyncio.CancelledError:
-                self._charge(price, spent, cancelled_tokens=spent.completion)
+                self._charge(price, spent, Usage(cancelled_tokens=spent.completion))
                 self.cut(spent.completion, order.pool)
                 raise
             except RouterError:
-                self._charge(price, spent, discarded_tokens=spent.completion)
+                self._charge(price, spent, Usage(discarded_tokens=spent.completion))
                 raise
-            self._charge(price, spent, kept_tokens=spent.completion)
+            self._charge(price, spent, Usage(kept_tokens=spent.completion))
             return sample
 
-    def _charge(self, price: Price, spent: Spent, **written: int) -> None:
-        self.spending.charge(price, Usage(prompt_tokens=spent.prompt, samples=1, calls=1, **written))
+    def _slot(self, pool: Pool) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if pool.turnstile is None else pool.turnstile.inside(self.tenant, self.weight)
+
+    def _charge(self, price: Price, spent: Spent, written: Usage) -> None:
+        self.spending.charge(price, written + Usage(prompt_tokens=spent.prompt, samples=1, calls=1))
 
     async def _score(self, order: ScoreOrder) -> list[float]:
         if (verifier := self.pools[""].verifier) is None:
@@ -71,7 +81,8 @@ class Performer:
         price, spent = self.prices[""], Spent()
         async with self.spending.hold(price, Usage(scored_tokens=verifier.count(order.query, order.texts), calls=1)):
             try:
-                return list(await verifier.score(order.query, order.texts, spent))
+                with self.telemetry.scoring(len(order.texts), spent, price):
+                    return list(await verifier.score(order.query, order.texts, spent))
             finally:
                 self.spending.charge(price, Usage(scored_tokens=spent.prompt + spent.completion, calls=1))
 
@@ -88,7 +99,7 @@ class Performer:
             raise BackendUnavailable("the pool has no sandbox")
         async with self.spending.hold(self.prices[""], _ONE_CALL):
             try:
-                return await sandbox.run(program)
+                return await self.telemetry.ran_program(sandbox.run(program))
             finally:
                 self.spending.charge(self.prices[""], _ONE_CALL)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from router.ports import Backend, Sandbox, Verifier
+from router.turnstile import Turnstile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +18,18 @@ class Pool:
     sandbox: Sandbox | None = None
     joules_per_token: float = 0.0
     model: str = ""  # for telemetry and Describe
+    turnstile: Turnstile | None = None  # samples at once; None: as many as are asked for
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What strategies may need of it."""
         verified = {"score", *(("steps",) if self.verifier.steps else ())} if self.verifier else set()
         return self.backend.capabilities | verified | ({"run"} if self.sandbox else set())
+
+    @property
+    def broken(self) -> bool:
+        """Whether its backend has failed for good."""
+        return self.backend.broken
 
     async def close(self) -> None:
         """Close the backend and the verifier."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 from uuid import uuid4
 
 import grpc
@@ -24,13 +25,22 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
-_STOPPING = 1.0  # seconds that a worker has to stop an execution and tell its last charges
+_ANSWERING = 1.0  # seconds that a worker has to say how busy it is
+_STOPPING = 2.0  # seconds that a worker has to stop an execution and tell its last charges
+
+
+class Load(NamedTuple):
+    """How busy a pool is: samples it can draw at once (0: no limit), and those that are drawn or wait."""
+
+    slots: int
+    wanted: int
 
 
 class RemoteExecutor:
     """Runs plans on the worker behind a channel; see `Executor`. Cancelling waits until the worker has told what was spent."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
         self._stub = WorkerServiceStub(channel)  # type: ignore[no-untyped-call]
 
     async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: Meter) -> Outcome:
@@ -49,6 +59,18 @@ class RemoteExecutor:
         if (outcome := reading.result()) is None:
             raise BackendUnavailable("the worker ended the execution without an outcome")
         return outcome
+
+    async def ready(self) -> None:
+        """Return when the worker can be reached."""
+        await self._channel.channel_ready()
+
+    async def loads(self) -> dict[str, Load]:
+        """Of each of its pools; raises BackendUnavailable when it does not say within a second."""
+        try:
+            described = await self._stub.Describe(pb.DescribeRequest(), timeout=_ANSWERING)
+        except grpc.aio.AioRpcError as failure:
+            raise BackendUnavailable(f"the worker does not answer: {failure.code().name}") from failure
+        return {pool.name: Load(pool.slots, pool.running + pool.waiting) for pool in described.pools}
 
     async def _stop(self, execution_id: str, reading: "asyncio.Task[Outcome | None]") -> None:
         try:
@@ -82,10 +104,17 @@ async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteRes
 @asynccontextmanager
 async def open_worker(address: str, patience: float = 60.0) -> AsyncIterator[RemoteExecutor]:
     """The worker at a gRPC address; raises BackendUnavailable when it cannot be reached within `patience` seconds."""
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    async with connected(address) as worker:
         try:
             async with asyncio.timeout(patience):
-                await channel.channel_ready()
+                await worker.ready()
         except TimeoutError as error:
             raise BackendUnavailable(f"no worker at {address} within {patience:g} seconds") from error
+        yield worker
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[RemoteExecutor]:
+    """The worker at a gRPC address, reachable or not."""
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
         yield RemoteExecutor(channel)

@@ -16,6 +16,7 @@ from workers.strategies import strategies
 from workers.tools import StrategyTools
 
 VERSION = 1
+_MOST_SCORES = 64  # hidden states are wider
 
 
 @dataclass(slots=True)
@@ -57,6 +58,43 @@ class Replayed:
     text: str
     stop_reason: str
     candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One order of a run, as its trace has it: a sample, a score, a program, states, a budget or an error, and what came of it, without texts."""
+
+    number: int
+    kind: str
+    about: str
+    read: int = 0
+    written: int = 0
+    seconds: float = 0.0
+
+
+def told(trace: str) -> list[Told]:
+    """The orders of a trace that were carried out, in the order in which their results came; raises InvalidQuery when it is damaged."""
+    try:
+        return [_order(number, result) for number, _, result in json.loads(trace)["told"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidQuery(f"this is not a trace: {error}") from error
+
+
+def _order(number: int, result: Any) -> Told:  # noqa: ANN401 - whatever JSON holds
+    match result:
+        case {"error": reason}:
+            return Told(number=number, kind="error", about=str(reason))
+        case {"finish": finish}:
+            read, written = result.get("prompt_tokens", 0), result.get("completion_tokens", 0)
+            return Told(number=number, kind="sample", about=str(finish), read=read, written=written, seconds=result.get("seconds", 0.0))
+        case {"ending": ending}:
+            return Told(number=number, kind="program", about=str(ending), seconds=result.get("seconds", 0.0))
+        case [float() | int(), *_] if len(result) <= _MOST_SCORES:
+            return Told(number=number, kind="score", about=", ".join(f"{score:.2f}" for score in result))
+        case list():
+            return Told(number=number, kind="states", about=f"{len(result)} numbers")
+        case _:
+            return Told(number=number, kind="budget", about="")
 
 
 def replayed(trace: str) -> Replayed:

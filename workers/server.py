@@ -13,6 +13,7 @@ from router.errors import InvalidQuery
 from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
 from workers.executor import LocalExecutor
 from workers.outlast import outlast
+from workers.pool import Pool
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 from workers.wire import event_to_pb, order_from_pb
@@ -58,9 +59,8 @@ class WorkerService(WorkerServiceServicer):
         self, request: pb.DescribeRequest, context: grpc.aio.ServicerContext[pb.DescribeRequest, pb.DescribeResponse]
     ) -> pb.DescribeResponse:
         """Tells what this worker serves."""
-        pools = self._executor.pools.items()
         return pb.DescribeResponse(
-            pools=[pb.Pool(name=name, model=pool.model, capabilities=sorted(pool.capabilities)) for name, pool in pools],
+            pools=[_described(name, pool) for name, pool in self._executor.pools.items()],
             strategies=strategies.describe(),
             verifiers=verifiers.describe(),
         )
@@ -109,6 +109,12 @@ class WorkerServer:
             await self._health.enter_graceful_shutdown()
         finally:
             await self._server.stop(grace)
+
+
+def _described(name: str, pool: Pool) -> pb.Pool:
+    turnstile = pool.turnstile
+    load = {"slots": turnstile.permits, "running": turnstile.taken, "waiting": turnstile.waiting} if turnstile else {}
+    return pb.Pool(name=name, model=pool.model, capabilities=sorted(pool.capabilities), **load)
 
 
 def _order(request: pb.ExecuteRequest, deadline: float) -> tuple[Query, Plan, Evidence, Budget]:

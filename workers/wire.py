@@ -32,6 +32,8 @@ def order_to_pb(query: Query, plan: Plan, evidence: Evidence, budget: Budget) ->
         evidence=map(outcome_to_pb, evidence.outcomes),
         budget=budget_to_pb(budget),
         traced=query.traced,
+        tenant=query.tenant,
+        weight=query.weight,
     )
 
 
@@ -44,6 +46,8 @@ def order_from_pb(request: worker_service_pb2.ExecuteRequest, deadline: float) -
         deadline=deadline,
         seed=request.seed if request.HasField("seed") else None,
         traced=request.traced,
+        tenant=request.tenant,
+        weight=request.weight if request.HasField("weight") else 1.0,
     )
     evidence = Evidence(outcomes=tuple(map(outcome_from_pb, request.evidence)))
     return query, _plan_from_pb(request.plan), evidence, budget_from_pb(request.budget)

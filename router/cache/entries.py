@@ -5,7 +5,7 @@ import zlib
 from dataclasses import asdict
 from typing import Any
 
-from router.types import Answer, CacheHit, Candidate, Fate, Final, Finish, Outcome, Receipt, Usage
+from router.types import Answer, CacheHit, Candidate, EnergySource, Fate, Final, Finish, Outcome, Receipt, Usage
 
 LARGEST = 2**20  # bytes of one entry; what is larger is not kept
 _COMPRESSED = 1_024  # bytes from which an entry is compressed
@@ -38,7 +38,7 @@ def body_of(stored: bytes) -> str:
 def final_from_bytes(stored: bytes) -> Final:
     """The end of a request, marked as a repetition."""
     _, decision_id, answer, usage, stages, ending, degraded = _unpacked(stored)
-    receipt = Receipt(usage=Usage(**usage), stages=tuple((plan, Usage(**one)) for plan, one in stages), hit=CacheHit.REPEATED)
+    receipt = Receipt(usage=_usage(usage), stages=tuple((plan, _usage(one)) for plan, one in stages), hit=CacheHit.REPEATED)
     answer = Answer(**answer) if answer else None
     return Final(decision_id=decision_id, answer=answer, receipt=receipt, ending=ending, degraded=tuple(degraded))
 
@@ -61,7 +61,11 @@ def _outcome(outcome: Outcome) -> list[object]:
 def _outcome_of(row: list[Any]) -> Outcome:
     plan, answer, text, candidates, usage, stop_reason, pool = row
     kept = tuple(map(_candidate, candidates))
-    return Outcome(plan=plan, answer=answer, text=text, candidates=kept, usage=Usage(**usage), stop_reason=stop_reason, pool=pool)
+    return Outcome(plan=plan, answer=answer, text=text, candidates=kept, usage=_usage(usage), stop_reason=stop_reason, pool=pool)
+
+
+def _usage(told: dict[str, Any]) -> Usage:
+    return Usage(**{**told, "energy": EnergySource(told["energy"])})
 
 
 def _row(one: Candidate) -> list[object]:

@@ -65,7 +65,8 @@ class Visit:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._enter()
+            with self._room.telemetry.step("cache"):
+                await self._enter()
         except BaseException:
             await self._leave({}, None)
             raise
@@ -74,7 +75,7 @@ class Visit:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.found or self._answer:
-            self._room.telemetry.looked_up(self.found.receipt.hit if self.found else CacheHit.NONE)
+            self._room.telemetry.looked_up(self.found.receipt.hit.value if self.found else "miss")
         await self._leave(self._evidence_entry(), None)
 
     async def near(self, features: Features) -> Final | None:

@@ -14,13 +14,13 @@ from policies.learner import FLEET, Learner
 from policies.neural_linear import NeuralLinear
 from predictors.learned import Learned
 from predictors.training.log import parquet_files
+from router.decisions import journals, log_files
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
 from router.evaluation.episodes import Episode, Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
 from router.evaluation.question import Question, Return
-from router.journal import log_files
 from router.ports import Policy, Predictor
 from router.predictor import first_predictor, fitted
 from router.settings import CandidateSettings, Choice, Settings
@@ -117,7 +117,7 @@ def _log(settings: Settings, question: Question, version: str) -> Log:
 
 
 def _files(settings: Settings, question: Question) -> AbstractContextManager[list[Path]]:
-    return nullcontext(parquet_files(question.source)) if question.source else log_files(settings.data / "journal")
+    return nullcontext(parquet_files(question.source)) if question.source else log_files(*journals(settings.data))
 
 
 def _policy(settings: Settings, choice: Choice, tenant: str, log: Log) -> tuple[Policy, Log]:

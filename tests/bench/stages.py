@@ -13,7 +13,7 @@ from predictors.heads.neighbours import Neighbours
 from router.exam import draw
 from router.pipeline import Pipeline
 from router.ports import Spent
-from router.types import Budget, Call, Evidence, Finish, Knobs, Message, Plan, Prediction, Price, Query, Record, Sample, Style, Task
+from router.types import Amount, Budget, Call, Evidence, Finish, Knobs, Message, Plan, Prediction, Price, Query, Record, Sample, Style, Task
 from tests.workers.toy import Bill
 from workers.executor import LocalExecutor, Pool
 
@@ -45,6 +45,7 @@ class Instant:
 
     capabilities: frozenset[str] = frozenset()
     style = Style()
+    broken = False
 
     def count(self, call: Call) -> int:
         return 10
@@ -147,7 +148,7 @@ async def stages(pipeline: Pipeline) -> dict[str, float]:
     found["encode + predict + decide"] = found["encode"] + found["predict"] + found["decide"]
 
     async def hold(query: Query) -> None:
-        async with parts.admission.admit("default", query.id, 1_000, 60.0) as bill:
+        async with parts.admission.admit(query, query.id, Amount(1_000), 60.0) as bill:
             assert bill.usage.cost == 0
 
     planned = await pipeline.plan(queries[0])

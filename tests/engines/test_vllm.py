@@ -79,10 +79,9 @@ def plan(strategy, pool="large", **options):
     return Plan(id=strategy, pool=pool, strategy=strategy, options=options, budget=Budget(tokens=40_000), price=PRICE, helpers=helpers)
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    """Address of a worker whose pool `large` is a vLLM engine; it says so when it is up."""
-    folder = tmp_path_factory.mktemp("worker")
+@contextmanager
+def working(folder):
+    """A worker whose pool `large` is a vLLM engine, and its address, once it is up."""
     pools = {
         "large": {
             "backend": {"name": "vllm", "options": {"model": str(MODELS / "large"), "engine": ENGINE}},
@@ -100,6 +99,13 @@ def worker(tmp_path_factory):
         while not (folder / "worker.sock").exists():
             alive(process, deadline, folder / "log")
             time.sleep(0.5)
+        yield process, address
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    """Address of a worker with a vLLM engine."""
+    with working(tmp_path_factory.mktemp("worker")) as (_, address):
         yield address
 
 
@@ -155,6 +161,15 @@ def test_the_engine_conforms_like_every_backend():
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert "conforms" in done.stdout
     assert "pieces" in done.stdout.splitlines()[-1]
+
+
+def test_a_worker_whose_engine_has_died_ends_so_that_a_new_one_is_started(tmp_path):
+    with working(tmp_path) as (process, _):
+        found = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "EngineCore"], capture_output=True, text=True, check=False).stdout.split()
+        assert found, subprocess.run(["ps", "-o", "pid,args", "--ppid", str(process.pid)], capture_output=True, text=True, check=False).stdout
+        os.kill(int(found[0]), 9)
+        assert process.wait(60) == 1
+    assert "failed for good: large" in (tmp_path / "log").read_text()
 
 
 async def test_a_server_does_all_that_is_claimed_of_it(server):

@@ -22,7 +22,7 @@ from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
 from router.app import Service, service
-from router.journal import read_log, records
+from router.decisions import read_log, records
 from router.settings import Settings, WorkerSettings
 from router.types import Record
 from tests.integration.conftest import PLANS, POOLS

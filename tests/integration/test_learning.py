@@ -10,8 +10,8 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 from predictors.guarantee import ALPHAS
 from predictors.training.retrain import retrain
 from router.app import Service
+from router.decisions import log_files, read_log, records
 from router.exam import draw, sit
-from router.journal import log_files, read_log, records
 from router.settings import Settings
 
 

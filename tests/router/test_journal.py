@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from router import archive
+from router.decisions import log_files, read_log
 from router.errors import JournalUnavailable
-from router.journal import FileJournal, JournalOptions, log_files, open_journal, read_log
+from router.journal import FileJournal, JournalOptions, open_journal
 from router.store import Store, open_redis, stream_key
 from router.types import Record
 from router.wal import segments

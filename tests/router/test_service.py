@@ -220,9 +220,9 @@ async def test_more_than_the_receive_limit_is_refused(door):
 async def test_plan(door, pipeline):
     response = await door.stub.PlanQuery(asked(tenant="acme", id="mine"), timeout=10)
     assert (response.decision_id, response.decision.plan, response.value_microdollars) == ("d", "a", 5)
-    query, now = pipeline.queries[0]
+    query, _ = pipeline.queries[0]
     assert (query.id, query.tenant, query.knobs.max_stages, query.text) == ("mine", "acme", 2, "what is 2 + 2?")
-    assert 9.0 < query.deadline - now < 10.0
+    assert query.deadline == math.inf  # the caller has its own time for what it plans
 
 
 async def test_curves_are_told_where_they_are_asked_for(door):
@@ -247,8 +247,8 @@ async def test_a_value_beside_an_objective_contradicts_it(door, pipeline, tenant
 
 
 async def test_no_deadline_is_the_longest_allowed(door, pipeline):
-    await door.stub.PlanQuery(asked())
-    await door.stub.PlanQuery(asked(), timeout=10_000)
+    await collected(door.stub.AnswerQuery(answered()))
+    await collected(door.stub.AnswerQuery(answered(), timeout=10_000))
     for query, now in pipeline.queries:
         assert 119.0 < query.deadline - now < 120.0
 

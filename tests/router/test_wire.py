@@ -17,6 +17,7 @@ from router.types import (
     CacheHit,
     Candidate,
     Decision,
+    EnergySource,
     Evidence,
     Fate,
     Final,
@@ -42,7 +43,8 @@ counts = st.integers(-(2**62), 2**62)
 reals = st.floats(allow_nan=False)
 maybe = st.none()
 budgets = st.builds(Budget, tokens=maybe | st.integers(1, 2**62), cost=maybe | st.integers(1, 2**62))
-usages = st.builds(Usage, **{name: reals if name in ("seconds", "joules") else counts for name in Usage.__dataclass_fields__})
+amounts = {name: reals if name in ("seconds", "joules") else counts for name in Usage.__dataclass_fields__}
+usages = st.builds(Usage, **amounts | {"energy": st.sampled_from(EnergySource)})
 candidates = st.builds(Candidate, text=names, answer=maybe | names, tokens=counts, logprob=reals, score=maybe | reals, fate=st.sampled_from(Fate))
 outcomes = st.builds(Outcome, plan=names, answer=maybe | names, text=names, candidates=st.lists(candidates, max_size=3).map(tuple), usage=usages)
 json_values = st.recursive(
@@ -164,7 +166,7 @@ def test_every_ending_can_be_told(ending):
     receipt = Receipt(usage=USAGE, stages=(("a", USAGE),), hit=CacheHit.EXACT)
     final = router_wire.event_to_pb(Final(decision_id="d", answer=None, receipt=receipt, ending=ending, degraded=("STORE_UNAVAILABLE",))).final
     assert not final.HasField("answer")
-    usage = {"prompt_tokens": "1", "kept_tokens": "2", "cost_microdollars": "3", "seconds": 0.5}
+    usage = {"prompt_tokens": "1", "kept_tokens": "2", "cost_microdollars": "3", "seconds": 0.5, "energy_source": "ENERGY_SOURCE_ESTIMATED"}
     assert _plain(final) == {
         "decision_id": "d",
         "receipt": {"usage": usage, "stages": [{"plan": "a", "usage": usage}], "cached": True, "cache_hit": "CACHE_HIT_EXACT"},

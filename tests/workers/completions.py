@@ -32,7 +32,8 @@ class Server:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.split("content-length:")[1].split("\r\n")[0])
-            self.orders.append(json.loads(await reader.readexactly(length)) | {"path": head.split()[1]})
+            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            self.orders.append(json.loads(await reader.readexactly(length)) | {"path": head.split()[1], "traceparent": headers.get("traceparent")})
             await self.reply(reader, writer)
         except ConnectionError:
             self.gone.set()

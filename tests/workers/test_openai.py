@@ -3,9 +3,13 @@
 import asyncio
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
+from router.telemetry import Telemetry
 from router.types import Call, Finish, Halt, Message
 from tests.workers.completions import Server, backend_of
 from workers.backends import backends
@@ -31,6 +35,22 @@ async def test_a_sample_is_ordered_and_read():
         "stop": ["\n\n"],
     }
     assert order["include_stop_str_in_output"] is True
+
+
+async def test_the_server_learns_of_the_trace_also_where_the_sample_is_cancelled():
+    exporter, server = InMemorySpanExporter(), Server(pace=0.05)
+    telemetry, spent = Telemetry(spans=SimpleSpanProcessor(exporter)), Spent()
+    async with backend_of(server) as backend:
+        await telemetry.sampled("m", a_call(), spent, backend.sample(a_call(), spent))
+        task = asyncio.create_task(telemetry.sampled("m", a_call(), spent, backend.sample(a_call(), spent)))
+        while len(server.orders) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        await backend.sample(a_call(), Spent())
+    chats = [span.context for span in exporter.get_finished_spans()]
+    ids = [f"{trace.format_trace_id(one.trace_id)}-{trace.format_span_id(one.span_id)}" for one in chats]
+    assert [order["traceparent"] and order["traceparent"][3:52] for order in server.orders] == [*ids, None]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class Toy:
     fails: frozenset[int] = frozenset()
     capabilities: frozenset[str] = SKILLED
     style: Style = field(default_factory=Style)
+    broken: bool = False
     calls: list[Call] = field(default_factory=list)
     spends: list[Spent] = field(default_factory=list)
     live: dict[int, Spent] = field(default_factory=dict)

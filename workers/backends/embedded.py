@@ -36,6 +36,11 @@ class Embedded:
             raise BackendUnavailable(f"the device {device!r} cannot be used: {error}") from error
         self.capabilities = _ABLE | {f"skill:{name}" for name in skills_of(Path(directory))}
 
+    @property
+    def broken(self) -> bool:
+        """Whether the engine's thread has died."""
+        return not self._engine.alive
+
     async def prepare(self) -> None:
         """The model was loaded when this was made."""
 

@@ -11,6 +11,7 @@ import structlog
 
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
+from router.telemetry import inject
 from router.types import Call, Finish, Sample, Style, Vector
 from workers.backends import backends
 from workers.probing import missing
@@ -39,6 +40,8 @@ class OpenAI:
     The key is read from the environment variable `api_key_env`. `timeout` is seconds without any piece arriving. A call that failed for a
     passing reason before anything was written is made again up to `retries` times.
     """
+
+    broken = False  # a server that is gone may come back
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class OpenAI:
             extra["bad_words"] = list(call.suppress)
         order = self._chat_order(call, extra) if self._chat else {"prompt": self._prompts.text(call) + call.prefix, "logprobs": call.top_logprobs}
         create = self._client.chat.completions.create if self._chat else self._client.completions.create
-        async with await create(**common, **order, extra_body=extra or None) as pieces:
+        async with await create(**common, **order, extra_body=extra or None, extra_headers=dict(inject())) as pieces:
             yield pieces
 
     def _chat_order(self, call: Call, extra: dict[str, Any]) -> dict[str, Any]:

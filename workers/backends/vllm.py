@@ -12,6 +12,7 @@ import numpy as np
 
 from router.errors import BackendUnavailable, InvalidQuery
 from router.ports import Spent
+from router.telemetry import inject
 from router.types import Call, Sample, Style, Vector
 from workers.backends import backends
 from workers.probing import missing
@@ -63,6 +64,11 @@ class Vllm:
     def capabilities(self) -> frozenset[str]:
         """What the engine claims, less what `prepare` found it not to do."""
         return self._able
+
+    @property
+    def broken(self) -> bool:
+        """Whether the engine's own process has died."""
+        return bool(self._engine.errored)
 
     async def prepare(self) -> None:
         """Try out what the engine claims; this also warms it up."""
@@ -125,7 +131,8 @@ class Vllm:
     async def _drawn(self, call: Call, ids: list[int]) -> "AsyncGenerator[RequestOutput, None]":
         from vllm import TokensPrompt  # noqa: PLC0415
 
-        async with aclosing(self._engine.generate(TokensPrompt(prompt_token_ids=ids), _parameters(call), uuid4().hex)) as outputs:
+        prompt, trace = TokensPrompt(prompt_token_ids=ids), dict(inject()) or None
+        async with aclosing(self._engine.generate(prompt, _parameters(call), uuid4().hex, trace_headers=trace)) as outputs:
             async for output in outputs:
                 yield output
 

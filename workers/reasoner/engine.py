@@ -219,6 +219,11 @@ class Engine:
         """Tokens in a text."""
         return len(self.tokenizer.encode(text).ids)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Cancel what is under way and end the thread."""
         with self._wake:

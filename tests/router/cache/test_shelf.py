@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from router.cache.shelf import ANSWERS, REQUESTS, Claim, Entry, Shelves
-from router.ledger import RedisLedger
+from router.ledger.ledger import RedisLedger
 from router.store import Store, cache_key, cache_sizes_key, cache_used_key, open_redis
 from router.tenants import DAY
+from router.types import Amount
 
 MIB = 2**20
 
@@ -51,7 +52,7 @@ async def test_a_cache_that_is_away_has_nothing_and_grants_everything(tmp_path: 
 async def test_filled_far_beyond_its_bytes_it_stays_within_them_and_touches_nothing_else(store: Store) -> None:
     """Budgets, holds and streams are in the same Redis, which must never evict them."""
     ledger = RedisLedger(store, lambda _: (DAY,))
-    held = await ledger.reserve("acme", "hold", 500, 60.0)
+    held = await ledger.reserve("acme", "hold", Amount(500, 10), 60.0)
     await store.client.xadd("rheostat:v1:stream:{decisions}", {"row": b"{}"})
     others = {key: await store.client.dump(key) for key in await store.client.keys("*")}
     before = (await store.client.info("memory"))["used_memory"]
@@ -71,7 +72,7 @@ async def test_filled_far_beyond_its_bytes_it_stays_within_them_and_touches_noth
         assert keys == await store.client.hlen(cache_sizes_key(name)) - 1
         assert shelves.bytes[shelf] == int(await store.client.hget(cache_sizes_key(name), "")) <= (2 * MIB, MIB // 2)[shelf]
     assert {key: await store.client.dump(key) for key in others} == others
-    assert held == 500
+    assert held == Amount(500, 10)
 
 
 async def test_what_was_not_used_for_longest_makes_room(store: Store) -> None:

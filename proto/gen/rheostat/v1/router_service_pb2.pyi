@@ -120,33 +120,53 @@ class ReportOutcomeResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ExplainDecisionRequest(_message.Message):
-    __slots__ = ("decision_id", "tenant")
+    __slots__ = ("decision_id", "tenant", "traces")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    TRACES_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     tenant: str
-    def __init__(self, decision_id: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+    traces: bool
+    def __init__(self, decision_id: _Optional[str] = ..., tenant: _Optional[str] = ..., traces: _Optional[bool] = ...) -> None: ...
 
 class ExplainDecisionResponse(_message.Message):
-    __slots__ = ("stages", "rewards")
+    __slots__ = ("stages", "rewards", "trace_id")
     STAGES_FIELD_NUMBER: _ClassVar[int]
     REWARDS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     stages: _containers.RepeatedCompositeFieldContainer[DecidedStage]
     rewards: _containers.RepeatedCompositeFieldContainer[ReportedReward]
-    def __init__(self, stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[ReportedReward, _Mapping]]] = ...) -> None: ...
+    trace_id: str
+    def __init__(self, stages: _Optional[_Iterable[_Union[DecidedStage, _Mapping]]] = ..., rewards: _Optional[_Iterable[_Union[ReportedReward, _Mapping]]] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class Choice(_message.Message):
-    __slots__ = ("name", "success", "score")
+    __slots__ = ("name", "success", "score", "cost_microdollars", "chance")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    CHANCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     success: float
     score: float
-    def __init__(self, name: _Optional[str] = ..., success: _Optional[float] = ..., score: _Optional[float] = ...) -> None: ...
+    cost_microdollars: float
+    chance: float
+    def __init__(self, name: _Optional[str] = ..., success: _Optional[float] = ..., score: _Optional[float] = ..., cost_microdollars: _Optional[float] = ..., chance: _Optional[float] = ...) -> None: ...
+
+class LoggedCandidate(_message.Message):
+    __slots__ = ("answer", "tokens", "score", "logprob")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LOGPROB_FIELD_NUMBER: _ClassVar[int]
+    answer: str
+    tokens: int
+    score: float
+    logprob: float
+    def __init__(self, answer: _Optional[str] = ..., tokens: _Optional[int] = ..., score: _Optional[float] = ..., logprob: _Optional[float] = ...) -> None: ...
 
 class DecidedStage(_message.Message):
-    __slots__ = ("index", "decide_time", "choices", "action", "plan", "propensity", "explored", "policy", "predictor", "reason", "in_hand", "answer", "outcome_answer", "stop_reason", "usage")
+    __slots__ = ("index", "decide_time", "choices", "action", "plan", "propensity", "explored", "policy", "predictor", "reason", "in_hand", "answer", "outcome_answer", "stop_reason", "usage", "candidates", "trace", "value_microdollars", "arm")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
     CHOICES_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +182,10 @@ class DecidedStage(_message.Message):
     OUTCOME_ANSWER_FIELD_NUMBER: _ClassVar[int]
     STOP_REASON_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
     index: int
     decide_time: _timestamp_pb2.Timestamp
     choices: _containers.RepeatedCompositeFieldContainer[Choice]
@@ -177,7 +201,11 @@ class DecidedStage(_message.Message):
     outcome_answer: str
     stop_reason: str
     usage: _usage_pb2.Usage
-    def __init__(self, index: _Optional[int] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., action: _Optional[_Union[_decision_pb2.Action, str]] = ..., plan: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., predictor: _Optional[str] = ..., reason: _Optional[str] = ..., in_hand: _Optional[float] = ..., answer: _Optional[str] = ..., outcome_answer: _Optional[str] = ..., stop_reason: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+    candidates: _containers.RepeatedCompositeFieldContainer[LoggedCandidate]
+    trace: str
+    value_microdollars: float
+    arm: str
+    def __init__(self, index: _Optional[int] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., choices: _Optional[_Iterable[_Union[Choice, _Mapping]]] = ..., action: _Optional[_Union[_decision_pb2.Action, str]] = ..., plan: _Optional[str] = ..., propensity: _Optional[float] = ..., explored: _Optional[bool] = ..., policy: _Optional[str] = ..., predictor: _Optional[str] = ..., reason: _Optional[str] = ..., in_hand: _Optional[float] = ..., answer: _Optional[str] = ..., outcome_answer: _Optional[str] = ..., stop_reason: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[LoggedCandidate, _Mapping]]] = ..., trace: _Optional[str] = ..., value_microdollars: _Optional[float] = ..., arm: _Optional[str] = ...) -> None: ...
 
 class ReportedReward(_message.Message):
     __slots__ = ("reward", "source", "report_time", "stage")

@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rheostat/v1/usage.proto\x12\x0brheostat.v1\"\xda\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x13\n\x0bkept_tokens\x18\x02 \x01(\x03\x12\x18\n\x10\x64iscarded_tokens\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x61ncelled_tokens\x18\x04 \x01(\x03\x12\x15\n\rscored_tokens\x18\x05 \x01(\x03\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x03\x12\x19\n\x11\x63ost_microdollars\x18\x07 \x01(\x03\x12\x0f\n\x07seconds\x18\x08 \x01(\x01\x12\x0e\n\x06joules\x18\t \x01(\x01\x12\x0f\n\x07samples\x18\n \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rheostat/v1/usage.proto\x12\x0brheostat.v1\"\x8c\x02\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x03\x12\x13\n\x0bkept_tokens\x18\x02 \x01(\x03\x12\x18\n\x10\x64iscarded_tokens\x18\x03 \x01(\x03\x12\x18\n\x10\x63\x61ncelled_tokens\x18\x04 \x01(\x03\x12\x15\n\rscored_tokens\x18\x05 \x01(\x03\x12\r\n\x05\x63\x61lls\x18\x06 \x01(\x03\x12\x19\n\x11\x63ost_microdollars\x18\x07 \x01(\x03\x12\x0f\n\x07seconds\x18\x08 \x01(\x01\x12\x0e\n\x06joules\x18\t \x01(\x01\x12\x0f\n\x07samples\x18\n \x01(\x03\x12\x30\n\renergy_source\x18\x0b \x01(\x0e\x32\x19.rheostat.v1.EnergySource*f\n\x0c\x45nergySource\x12\x1d\n\x19\x45NERGY_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NERGY_SOURCE_ESTIMATED\x10\x01\x12\x1a\n\x16\x45NERGY_SOURCE_MEASURED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rheostat.v1.usage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENERGYSOURCE']._serialized_start=311
+  _globals['_ENERGYSOURCE']._serialized_end=413
   _globals['_USAGE']._serialized_start=41
-  _globals['_USAGE']._serialized_end=259
+  _globals['_USAGE']._serialized_end=309
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("query_id", "messages", "task", "seed", "plan", "evidence", "budget", "traced", "execution_id")
+    __slots__ = ("query_id", "messages", "task", "seed", "plan", "evidence", "budget", "traced", "tenant", "weight", "execution_id")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,8 @@ class ExecuteRequest(_message.Message):
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     TRACED_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_query_pb2.Message]
@@ -30,8 +32,10 @@ class ExecuteRequest(_message.Message):
     evidence: _containers.RepeatedCompositeFieldContainer[_outcome_pb2.Outcome]
     budget: _query_pb2.Budget
     traced: bool
+    tenant: str
+    weight: float
     execution_id: str
-    def __init__(self, query_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_query_pb2.Message, _Mapping]]] = ..., task: _Optional[_Union[_query_pb2.Task, str]] = ..., seed: _Optional[int] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_outcome_pb2.Outcome, _Mapping]]] = ..., budget: _Optional[_Union[_query_pb2.Budget, _Mapping]] = ..., traced: _Optional[bool] = ..., execution_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, query_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_query_pb2.Message, _Mapping]]] = ..., task: _Optional[_Union[_query_pb2.Task, str]] = ..., seed: _Optional[int] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_outcome_pb2.Outcome, _Mapping]]] = ..., budget: _Optional[_Union[_query_pb2.Budget, _Mapping]] = ..., traced: _Optional[bool] = ..., tenant: _Optional[str] = ..., weight: _Optional[float] = ..., execution_id: _Optional[str] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("charge", "outcome")
@@ -66,11 +70,17 @@ class DescribeResponse(_message.Message):
     def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., strategies: _Optional[_Iterable[str]] = ..., verifiers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Pool(_message.Message):
-    __slots__ = ("name", "model", "capabilities")
+    __slots__ = ("name", "model", "capabilities", "slots", "running", "waiting")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+    slots: int
+    running: int
+    waiting: int
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...

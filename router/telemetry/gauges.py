@@ -1,0 +1,50 @@
+"""Gauges: what is looked up whenever metrics are collected."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from router.ports import Pacer
+from router.telemetry.names import SHELF, TENANT, WINDOW
+from router.types import Standing
+
+
+class Gauges:
+    """What is looked at, not counted. Each is watched through a function that is called from a thread of the exporter's, and must be quick."""
+
+    def __init__(self, meters: MeterProvider) -> None:
+        self._gauge = meters.get_meter("rheostat").create_observable_gauge
+
+    def watch_journal(self, pending: Callable[[], int]) -> None:
+        """Report how many rows are acknowledged but not shipped, whenever metrics are collected."""
+        observe = [lambda _: [Observation(pending())]]
+        self._gauge("rheostat.journal.pending", observe, "{record}", "Rows on disk that are still to be shipped")
+
+    def watch_cache(self, taken: Callable[[], Sequence[int]]) -> None:
+        """Report how many bytes of Redis answers and ended requests take."""
+        observe = [lambda _: [Observation(one, {SHELF: shelf}) for shelf, one in zip(("answers", "requests"), taken(), strict=True)]]
+        self._gauge("rheostat.cache.size", observe, "By", "What the cache takes in Redis")
+
+    def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
+        """Report for each tenant whether the control serves because routing is no better."""
+        observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in closed().items()]]
+        self._gauge("rheostat.guard.closed", observe, "1", "Whether the best constant plan serves instead of routing")
+
+    def watch_budgets(self, left: Callable[[], Mapping[tuple[str, str], float]]) -> None:
+        """Report the micro-dollars left to each tenant in each of its limited windows, by the names of both."""
+        observe = [lambda _: [Observation(one, {TENANT: tenant, WINDOW: window}) for (tenant, window), one in left().items()]]
+        self._gauge("rheostat.budget.left", observe, "{microdollar}", "What a tenant may still spend in this window")
+
+    def watch_pacers(self, pacers: Mapping[str, Pacer], now: Callable[[], float] = time.time) -> None:
+        """Report where every tenant's objective stands, whenever metrics are collected."""
+
+        def gauge(name: str, unit: str, description: str, of: Callable[[Standing], float]) -> None:
+            def observe(_: CallbackOptions) -> list[Observation]:
+                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in pacers.items()]
+
+            self._gauge(name, [observe], unit, description)
+
+        gauge("rheostat.objective.value", "{microdollar}", "What a right answer is worth now", lambda one: one.value)
+        gauge("rheostat.objective.spent", "1", "Share of the cap spent in this window", lambda one: one.spent)
+        gauge("rheostat.objective.deficit", "{answer}", "Right answers by which recent requests fell short of the floor", lambda one: one.deficit)
