@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
+from router.access.door import open_door
 from router.admission import Admission
 from router.background import background
 from router.cache.answers import open_answers
@@ -43,6 +44,7 @@ from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
 from router.predictor import first_predictor, fitted
 from router.promotion.keeper import keeping
+from router.redaction import masked
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
@@ -50,10 +52,14 @@ from router.settings import Settings
 from router.stamp import Stamp
 from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
+from router.tenancy.register import Register, Tenancy, open_register
 from router.tenants import Tenants, Window
+from router.terms import TenantSettings
 from router.turn import Second
 from router.turnstile import Turnstile
+from router.types import Objective
 from workers.backends import backends
+from workers.energy import Modelled, measured
 from workers.fleet import open_fleet
 from workers.pool import Pool
 from workers.sandbox import ProcessSandbox
@@ -83,7 +89,7 @@ class Service:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Everything, wired and started; a worker and a Redis of our own where none is configured."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.served().data.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
@@ -91,12 +97,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
         congestion = Congestion()
         fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
-        tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
+        desk = Desk(settings)
+        stack.callback(desk.close)
+        register = await stack.enter_async_context(open_register(store, settings, desk.offered))
+        register.watch(lambda _: desk.judge_for(register.terms))
+        tenants = Tenants({})
+        register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
-        pacers = await stack.enter_async_context(_pacing(tenants, store))
+        pacers = await stack.enter_async_context(_pacing(register, store))
         telemetry.watch_pacers(pacers)
         await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
         admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
@@ -121,14 +132,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
-        desk = Desk(settings)
-        stack.callback(desk.close)
         await stack.enter_async_context(_reloading(settings, pipeline, desk))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
-        await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
+        await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
-        door = settings.server
-        server = Server(facade, door.address, telemetry, private=door.private, reuse_port=door.reuse_port)
+        door = await stack.enter_async_context(open_door(settings, register, store, tenants))
+        place = settings.server
+        server = Server(facade, place.address, telemetry, door=door, private=place.private, reuse_port=place.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
@@ -157,18 +167,29 @@ def _fleet(settings: Settings) -> tuple[Window, ...]:
 
 
 @asynccontextmanager
-async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
-    """A pacer for every tenant with an objective; routers share what they know."""
-    objectives = {tenant.id: tenant.objective for tenant in tenants if tenant.objective}
-    pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
-    async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
+async def _pacing(register: Register, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
+    """A pacer for every tenant with an objective, as long as it has that objective; routers share what they know."""
+    pacers: dict[str, Pacer] = {}
+    shared: dict[str, Pacer] = {}
+    objectives: dict[str, Objective] = {}
+
+    def keep(found: Mapping[str, Tenancy]) -> None:
+        wanted = {name: one.tenant.objective for name, one in found.items() if one.tenant.objective}
+        for name in [name for name, objective in objectives.items() if wanted.get(name) != objective]:
+            del pacers[name], shared[pace_key(name, objectives.pop(name))]
+        for name in wanted.keys() - objectives.keys():
+            objectives[name] = wanted[name]
+            pacers[name] = shared[pace_key(name, wanted[name])] = ObjectivePacer(wanted[name], time.time())
+
+    register.watch(keep)
+    async with pacing(store, shared):
         yield pacers
 
 
 @asynccontextmanager
 async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) -> AsyncIterator[None]:
     """Where metrics are listened to: what is left of every budget, asked now and then."""
-    left: dict[tuple[str, str], float] = {}
+    left: dict[tuple[str, str, str], float] = {}
     telemetry.watch_budgets(lambda: dict(left))
 
     async def look() -> None:
@@ -177,7 +198,7 @@ async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) 
                 for window in tenant.windows:
                     if window.limit is not None:
                         with suppress(StoreUnavailable):
-                            left[tenant.id, window.name] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+                            left[tenant.id, window.name, window.unit.value] = window.limit - sum(await ledger.spent(tenant.id, window.name))
             await asyncio.sleep(_BUDGET_SECONDS)
 
     async with AsyncExitStack() as stack:
@@ -206,9 +227,11 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
 
 
 @asynccontextmanager
-async def _promotions(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline, telemetry: Telemetry) -> AsyncIterator[None]:
+async def _promotions(
+    settings: Settings, terms: Callable[[], Mapping[str, TenantSettings]], store: Store, desk: Desk, pipeline: Pipeline, *, telemetry: Telemetry
+) -> AsyncIterator[None]:
     """Candidates come to serve, and the honesty guard asks whether routing is worth it."""
-    async with keeping(settings, store, desk, pipeline) as keeper:
+    async with keeping(settings, terms, store, desk, pipeline) as keeper:
         telemetry.watch_guard(lambda: {tenant: one.guard.closed for tenant, one in keeper.standings.items()})
         yield
 
@@ -226,9 +249,10 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
 
 def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
-        "gRPC": address,
+        "gRPC": address + (" (TLS)" if settings.server.tls else ""),
+        "access": settings.access.told,
         "worker": ", ".join(workers),
-        "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
+        "Redis": masked(settings.redis_url or "") or f"our own, in {settings.data / 'redis'}",
         "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
@@ -258,7 +282,7 @@ async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
             continue
         if changes := [name for name in Settings.model_fields if name != "plans" and getattr(new, name) != getattr(settings, name)]:
             log.warning("settings_need_a_restart", changed=changes)
-        desk.settings = settings.model_copy(update={"plans": new.plans})
+        desk.settings = desk.settings.model_copy(update={"plans": new.plans})
         pipeline.catalogue = {name: plan.plan(name) for name, plan in new.plans.items() if plan.pool in settings.worker.pools}
         log.info("catalogue_reloaded", plans=list(pipeline.catalogue))
 
@@ -300,6 +324,7 @@ async def own_worker(settings: Settings) -> AsyncIterator[str]:
 async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
     """The configured pools, loaded; models and verifiers that several pools name alike are loaded once."""
     built: dict[str, Verifier] = {}
+    meters = {gpus: measured(gpus) for gpus in {pool.gpus for pool in settings.worker.pools.values()}}
     async with AsyncExitStack() as stack:
         made = {}
         for name, pool in settings.worker.pools.items():
@@ -314,11 +339,12 @@ async def pools(settings: Settings) -> AsyncIterator[dict[str, Pool]]:
                     stack.push_async_callback(built[key].close)
                 verifier = built[key]
             sandbox = ProcessSandbox(seconds=pool.sandbox.seconds, megabytes=pool.sandbox.megabytes) if pool.sandbox else None
+            energy = meters[pool.gpus] or Modelled(pool.joules_per_token)
             made[name] = Pool(
                 backend=backend,
                 verifier=verifier,
                 sandbox=sandbox,
-                joules_per_token=pool.joules_per_token,
+                energy=energy,
                 model=pool.model,
                 turnstile=Turnstile(pool.slots, pool.queue) if pool.slots else None,
             )

@@ -28,10 +28,11 @@ _LOOK = 0.05
 class Replica:
     """One place among the processes. Its next process begins before its last one ends, so two journals take turns."""
 
-    def __init__(self, number: int, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, number: int, folder: Path, env: Mapping[str, str], prometheus: str = "") -> None:
         self._number = number
         self._folder = folder
         self._env = env
+        self._prometheus = prometheus
         self._turn = 0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -78,6 +79,8 @@ class Replica:
         private = self._folder / f"{name}.sock"
         private.unlink(missing_ok=True)
         env = {**self._env, "RHEOSTAT_JOURNAL__NAME": f"journal-{name}", "RHEOSTAT_SERVER__PRIVATE": f"unix:{private}"}
+        if self._prometheus:
+            env["RHEOSTAT_TELEMETRY__PROMETHEUS"] = _above(self._prometheus, 2 * (self._number - 1) + self._turn)
         # Its own session: Ctrl-C is for us, and each of them is told in its turn.
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "router", "serve", env=env, start_new_session=True)
         try:
@@ -105,11 +108,17 @@ async def processes(settings: Settings) -> AsyncIterator[tuple[str, list[Replica
             "RHEOSTAT_SERVER__PROCESSES": "1",
             "RHEOSTAT_SERVER__REUSE_PORT": "true",
         }
-        replicas = [Replica(number, folder, env) for number in range(1, settings.server.processes + 1)]
+        replicas = [Replica(number, folder, env, settings.telemetry.prometheus) for number in range(1, settings.server.processes + 1)]
         for replica in replicas:
             stack.push_async_callback(replica.stop)
         await asyncio.gather(*(replica.start() for replica in replicas))
         yield address, replicas
+
+
+def _above(address: str, place: int) -> str:
+    """An address so many ports above another."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + place}"
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class LocalExecutor:
         pools, strategy = self._prepare(plan)
         pool, prices = pools[""], {"": plan.price, **plan.helpers}
         ceiling = plan.budget.tighter(budget)
-        spending = Spending(ceiling, pool.joules_per_token, meter)
+        spending = Spending(ceiling, meter)
         earlier = [candidate for outcome in evidence.outcomes if outcome.pool == plan.pool for candidate in outcome.candidates]
         machine, seed, started = Machine(), self._seed(query, plan, evidence), self.clock()
         tools = StrategyTools(machine, np.random.default_rng(seed), style=pool.backend.style, prices=prices, earlier=earlier)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from router.errors import BackendUnavailable, RouterError
 from router.ports import Spent
 from router.telemetry import Telemetry
-from router.types import Budget, Call, Price, Run, Sample, Usage, Vector
+from router.types import Budget, Call, Fate, Price, Run, Sample, Usage, Vector
 from workers.machine import Order
 from workers.orders import HiddenOrder, LeftOrder, RunOrder, SampleOrder, ScoreOrder
 from workers.pool import Pool
@@ -58,41 +58,43 @@ class Performer:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
                 async with self._slot(pool):
-                    sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
+                    with pool.energy.working(spent):
+                        sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
             except asyncio.CancelledError:
-                self._charge(price, spent, Usage(cancelled_tokens=spent.completion))
+                self._charge(pool, price, _sold(spent, Fate.CANCELLED))
                 self.cut(spent.completion, order.pool)
                 raise
             except RouterError:
-                self._charge(price, spent, Usage(discarded_tokens=spent.completion))
+                self._charge(pool, price, _sold(spent, Fate.DISCARDED))
                 raise
-            self._charge(price, spent, Usage(kept_tokens=spent.completion))
+            self._charge(pool, price, _sold(spent, Fate.KEPT))
             return sample
 
     def _slot(self, pool: Pool) -> AbstractAsyncContextManager[object]:
         return nullcontext() if pool.turnstile is None else pool.turnstile.inside(self.tenant, self.weight)
 
-    def _charge(self, price: Price, spent: Spent, written: Usage) -> None:
-        self.spending.charge(price, written + Usage(prompt_tokens=spent.prompt, samples=1, calls=1))
+    def _charge(self, pool: Pool, price: Price, usage: Usage) -> None:
+        self.spending.charge(price, replace(usage, joules=pool.energy.share(usage.tokens), energy=pool.energy.source))
 
     async def _score(self, order: ScoreOrder) -> list[float]:
-        if (verifier := self.pools[""].verifier) is None:
+        pool, price, spent = self.pools[""], self.prices[""], Spent()
+        if (verifier := pool.verifier) is None:
             raise BackendUnavailable("the pool has no verifier")
-        price, spent = self.prices[""], Spent()
         async with self.spending.hold(price, Usage(scored_tokens=verifier.count(order.query, order.texts), calls=1)):
             try:
-                with self.telemetry.scoring(len(order.texts), spent, price):
+                with pool.energy.working(spent), self.telemetry.scoring(len(order.texts), spent, price):
                     return list(await verifier.score(order.query, order.texts, spent))
             finally:
-                self.spending.charge(price, Usage(scored_tokens=spent.prompt + spent.completion, calls=1))
+                self._charge(pool, price, Usage(scored_tokens=spent.prompt + spent.completion, calls=1))
 
     async def _hidden(self, call: Call) -> Vector:
         pool, price, spent = self.pools[""], self.prices[""], Spent()
         async with self.spending.hold(price, Usage(prompt_tokens=pool.backend.count(call), calls=1)):
             try:
-                return await pool.backend.hidden(call, spent)
+                with pool.energy.working(spent):
+                    return await pool.backend.hidden(call, spent)
             finally:
-                self.spending.charge(price, Usage(prompt_tokens=spent.prompt, calls=1))
+                self._charge(pool, price, Usage(prompt_tokens=spent.prompt, calls=1))
 
     async def _run(self, program: str) -> Run:
         if (sandbox := self.pools[""].sandbox) is None:
@@ -106,3 +108,15 @@ class Performer:
     def _left(self) -> Budget:
         left = self.spending.left
         return replace(left, seconds=max(0.0, self.seconds_left()))
+
+
+def _sold(spent: Spent, fate: Fate) -> Usage:
+    """What one sample took, with what became of it."""
+    usage = Usage(prompt_tokens=spent.prompt, samples=1, calls=1)
+    match fate:
+        case Fate.KEPT:
+            return replace(usage, kept_tokens=spent.completion)
+        case Fate.DISCARDED:
+            return replace(usage, discarded_tokens=spent.completion)
+        case Fate.CANCELLED:
+            return replace(usage, cancelled_tokens=spent.completion)

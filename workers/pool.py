@@ -4,19 +4,20 @@ from dataclasses import dataclass
 
 from router.ports import Backend, Sandbox, Verifier
 from router.turnstile import Turnstile
+from workers.energy import UNKNOWN, Energy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """One model ready to be sampled from, the verifier that scores what it writes, and the sandbox that runs its programs.
 
-    `joules_per_token` is an estimate: the power the machine draws at work, divided by the tokens per second it reads and writes.
+    `energy` tells what its tokens take.
     """
 
     backend: Backend
     verifier: Verifier | None = None
     sandbox: Sandbox | None = None
-    joules_per_token: float = 0.0
+    energy: Energy = UNKNOWN
     model: str = ""  # for telemetry and Describe
     turnstile: Turnstile | None = None  # samples at once; None: as many as are asked for
 

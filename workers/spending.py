@@ -27,10 +27,9 @@ class _Held:
 class Spending:
     """One execution's budget, kept to the token: the sum of what is held and what is spent never passes it."""
 
-    def __init__(self, budget: Budget, joules_per_token: float, meter: Meter) -> None:
+    def __init__(self, budget: Budget, meter: Meter) -> None:
         self.budget = budget
         self.spent = Usage()
-        self._joules_per_token = joules_per_token
         self._meter = meter
         self._at: dict[Price, tuple[int, int, int]] = {}  # tokens read, written and scored at each price
         self._held: list[_Held] = []
@@ -69,7 +68,7 @@ class Spending:
         read, written, scored = self._at.get(price, (0, 0, 0))
         self._at[price] = read + usage.prompt_tokens, written + _written(usage), scored + usage.scored_tokens
         cost = math.ceil(self._exact() - _ROUNDING)
-        charged = replace(usage, cost=cost - self.spent.cost, joules=usage.tokens * self._joules_per_token)
+        charged = replace(usage, cost=cost - self.spent.cost)
         self.spent = self.spent + charged
         self._meter.charge(charged)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from router.ports import Pacer
-from router.telemetry.names import SHELF, TENANT, WINDOW
+from router.telemetry.names import SHELF, TENANT, UNIT, WINDOW
 from router.types import Standing
 
 
@@ -31,17 +31,17 @@ class Gauges:
         observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in closed().items()]]
         self._gauge("rheostat.guard.closed", observe, "1", "Whether the best constant plan serves instead of routing")
 
-    def watch_budgets(self, left: Callable[[], Mapping[tuple[str, str], float]]) -> None:
-        """Report the micro-dollars left to each tenant in each of its limited windows, by the names of both."""
-        observe = [lambda _: [Observation(one, {TENANT: tenant, WINDOW: window}) for (tenant, window), one in left().items()]]
-        self._gauge("rheostat.budget.left", observe, "{microdollar}", "What a tenant may still spend in this window")
+    def watch_budgets(self, left: Callable[[], Mapping[tuple[str, str, str], float]]) -> None:
+        """Report what is left to each tenant in each of its limited windows, by the names of both and the unit that the window counts."""
+        observe = [lambda _: [Observation(one, {TENANT: tenant, WINDOW: window, UNIT: unit}) for (tenant, window, unit), one in left().items()]]
+        self._gauge("rheostat.budget.left", observe, "1", "What a tenant may still spend in this window")
 
     def watch_pacers(self, pacers: Mapping[str, Pacer], now: Callable[[], float] = time.time) -> None:
         """Report where every tenant's objective stands, whenever metrics are collected."""
 
         def gauge(name: str, unit: str, description: str, of: Callable[[Standing], float]) -> None:
             def observe(_: CallbackOptions) -> list[Observation]:
-                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in pacers.items()]
+                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in list(pacers.items())]
 
             self._gauge(name, [observe], unit, description)
 

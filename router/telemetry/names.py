@@ -15,6 +15,7 @@ REWARD_SOURCE = "rheostat.reward.source"
 FATE = "rheostat.token.fate"
 TENANT = "rheostat.tenant.name"  # of those that are configured, and of these only so many
 WINDOW = "rheostat.budget.window"
+UNIT = "rheostat.budget.unit"
 ENDING = "rheostat.request.ending"
 KIND = "rheostat.cache.kind"
 CHECK = "rheostat.cache.check"

@@ -75,6 +75,27 @@ async def test_serve_answers_and_drains_on_a_signal(config: Path) -> None:
         assert process.returncode == 0
 
 
+async def test_trace_and_usage_tell_what_became_of_a_request(config: Path, tmp_path: Path) -> None:
+    env, file = {"RHEOSTAT_CONFIG": str(config)}, tmp_path / "used.csv"
+    async with serving(config) as (_, address):
+        _, out, _ = await output("ask", QUESTION.question, "--address", address, "--plan", "quick", "--json")
+        final = json.loads(out.splitlines()[-1])["final"]
+        code, tree, err = await output("trace", final["decision_id"], "--address", address)
+        assert (code, err) == (0, "")
+        assert "quick: gave" in tree
+        told = json.loads((await output("trace", final["decision_id"], "--address", address, "--json"))[1])
+        assert [stage["plan"] for stage in told["stages"]] == ["quick", ""]
+        assert (await output("trace", "none-such", "--address", address))[0] == 1
+        code, out, err = await output("usage", "--by", "plan", "--json", env=env)
+        assert json.loads(out)["total"]["cost_microdollars"] == int(final["receipt"]["usage"]["cost_microdollars"]), err
+    code, out, err = await output("usage", "--from", "2020-01-01", "--to-file", str(file), env=env)
+    assert (code, file.read_text().splitlines()[0].split(",")[0]) == (0, '"day"'), err
+    for wrong, why in ((("--by", "week"), "week"), (("--from", "lately"), "no date"), (("--to-file", "x.txt"), ".parquet")):
+        code, _, err = await output("usage", *wrong, env=env)
+        assert code == 1
+        assert why in err
+
+
 async def test_ask_shows_stages_and_receipt_and_says_what_is_wrong(config: Path) -> None:
     async with serving(config) as (_, address):
         code, out, _ = await output("ask", QUESTION.question, "--address", address, "--plan", "quick")

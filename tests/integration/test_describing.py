@@ -67,7 +67,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> InMemoryMetricReader:
     reader = InMemoryMetricReader()
 
     @contextmanager
-    def opened() -> Iterator[Telemetry]:
+    def opened(**_: str) -> Iterator[Telemetry]:
         telemetry = Telemetry(metrics=reader)
         yield telemetry
         telemetry.shutdown()

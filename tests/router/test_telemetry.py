@@ -19,8 +19,10 @@ from opentelemetry.trace import StatusCode
 from policies.pacer import ObjectivePacer
 from router.errors import BackendUnavailable
 from router.ports import Spent
-from router.telemetry import Telemetry, inject, open_telemetry, trace_id
-from router.types import Action, Call, Decision, Finish, Message, Objective, Plan, Record, Reward, Sample, Usage
+from router.telemetry import Line, Telemetry, current_line, inject, open_telemetry, trace_id
+from router.telemetry.line import lined
+from router.telemetry.names import MOST_TENANTS
+from router.types import Action, Call, Decision, EnergySource, Final, Finish, Message, Objective, Plan, Price, Receipt, Record, Reward, Sample, Usage
 
 ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
 CALL = Call(messages=(Message(content="secret question"),), temperature=0.5, max_tokens=64, stop=("\n",), seed=3)
@@ -62,6 +64,57 @@ def test_where_objectives_stand_is_told_by_tenant(heard: Listener) -> None:
     assert heard.points("rheostat.objective.spent") == [(acme, 0.25), (umbrella, 0.0)]
     assert heard.points("rheostat.objective.deficit") == [(acme, 0.0), (umbrella, 0.25)]
     assert heard.points("rheostat.objective.value") == [(acme, capped.value(2.0)), (umbrella, floored.value(2.0))]
+
+
+def test_only_so_many_tenants_have_their_names(heard: Listener) -> None:
+    for number in range(MOST_TENANTS + 5):
+        heard.telemetry.answered(Line(tenant=f"t{number}", ending="stopped"), 0.01)
+    heard.telemetry.answered(Line(tenant="t0", ending="stopped", cached=True), 0.01)
+    points = heard.points("rheostat.request.duration")
+    names = [attributes["rheostat.tenant.name"] for attributes, _ in points]
+    assert (len(set(names)), names.count("other"), names.count("t0")) == (MOST_TENANTS + 1, 1, 2)
+    assert {attributes["rheostat.request.ending"] for attributes, _ in points} == {"stopped", "cached"}
+
+
+def test_the_line_of_a_call_is_gathered_on_its_way(heard: Listener) -> None:
+    telemetry = heard.telemetry
+    with lined() as line:
+        assert line.facts() == {}
+        with telemetry.step("describe"):
+            pass
+        with pytest.raises(KeyError), telemetry.step("describe"):
+            raise KeyError
+        line.tenant = "acme"
+        telemetry.charged(PLAN, Usage(kept_tokens=3, cost=7, joules=2.0, energy=EnergySource.MEASURED))
+        telemetry.charged(PLAN, Usage(cancelled_tokens=2, cost=1, joules=1.0))
+        final = Final(decision_id="d", answer=None, receipt=Receipt(usage=Usage()), ending="abstained", degraded=("STORE_UNAVAILABLE",))
+        current_line().ended(final)
+    facts = line.facts()
+    steps = facts.pop("steps_ms")
+    assert isinstance(steps, dict)
+    assert list(steps) == ["describe"]
+    assert facts == {
+        "ending": "abstained",
+        "plans": ["small", "small"],
+        "tokens": 5,
+        "cost_microdollars": 8,
+        "cached": False,
+        "degraded": ["STORE_UNAVAILABLE"],
+    }
+    joules = {attributes["rheostat.energy.source"]: value for attributes, value in heard.points("rheostat.plan.energy")}
+    assert joules == {"measured": 2.0, "estimated": 1.0}
+    assert current_line() is not line  # a call that is over gathers nothing more
+
+
+def test_scores_and_programs_are_told_without_what_they_say(heard: Listener) -> None:
+    spent = Spent()
+    with heard.telemetry.scoring(2, spent, Price(scored=0.5)):
+        spent.prompt = 8
+    assert dict(heard.spans()["score"].attributes or {}) == {
+        "rheostat.verifier.texts": 2,
+        "rheostat.tokens.scored": 8,
+        "rheostat.cost.microdollars": 4.0,
+    }
 
 
 async def drawn(spent: Spent, result: Sample | BaseException, pause: float = 0.0) -> Sample:
@@ -128,6 +181,9 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     telemetry.charged(PLAN, Usage(prompt_tokens=9, kept_tokens=3, discarded_tokens=2, cancelled_tokens=1))
     telemetry.rewarded("small", Reward(decision_id="d", value=0.5, source="user", at=0.0))
     telemetry.rejected("OVERLOADED")
+    telemetry.waited(0.25)
+    telemetry.looked_up("miss")
+    telemetry.watch_budgets(lambda: {("acme", "day", "cost"): 9.0})
     telemetry.reconsidered()
     telemetry.called("rheostat.v1.RouterService/PlanQuery", "OK", 0.01)
     telemetry.watch_journal(lambda: 42)
@@ -144,6 +200,10 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     assert fates == {"prompt": 9, "kept": 3, "discarded": 2, "cancelled": 1}
     assert heard.points("rheostat.plan.reward") == [({"rheostat.plan.id": "small", "rheostat.reward.source": "user"}, 0.5)]
     assert heard.points("rheostat.requests.rejected") == [({"error.type": "OVERLOADED"}, 1)]
+    assert heard.points("rheostat.admission.wait") == [({}, 0.25)]
+    assert heard.points("rheostat.cache.lookups") == [({"rheostat.cache.kind": "miss"}, 1)]
+    ((left, value),) = heard.points("rheostat.budget.left")
+    assert (left, value) == ({"rheostat.tenant.name": "acme", "rheostat.budget.window": "day", "rheostat.budget.unit": "cost"}, 9.0)
     assert heard.points("rheostat.decisions.reconsidered") == [({}, 1)]
     assert [attributes["rpc.method"] for attributes, _ in heard.points("rpc.server.call.duration")] == ["rheostat.v1.RouterService/PlanQuery"]
     assert heard.points("rheostat.journal.pending") == [({}, 42)]

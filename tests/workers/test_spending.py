@@ -15,7 +15,7 @@ FREE = Price()
 
 
 def spending(**budget):
-    return Spending(Budget(**budget), 0.0, Bill())
+    return Spending(Budget(**budget), Bill())
 
 
 async def test_what_does_not_fit_beside_others_waits_for_them_in_turn():

@@ -12,6 +12,7 @@ import numpy as np
 from router.errors import BackendUnavailable
 from router.ports import Spent
 from router.types import Budget, Call, Evidence, Finish, Message, Outcome, Plan, Price, Query, Run, Sample, Style, Task, Usage
+from workers.energy import Modelled
 from workers.executor import LocalExecutor, Pool
 from workers.reasoner.prompt import SKILLS
 from workers.sandbox import ProcessSandbox
@@ -227,8 +228,8 @@ class Rig:
 
     @property
     def executor(self) -> LocalExecutor:
-        pool = Pool(backend=self.toy, verifier=self.oracle, sandbox=self.box, joules_per_token=0.5)
-        return LocalExecutor(pools={"toy": pool, "draft": Pool(backend=self.draft, joules_per_token=0.5)})
+        pool = Pool(backend=self.toy, verifier=self.oracle, sandbox=self.box, energy=Modelled(0.5))
+        return LocalExecutor(pools={"toy": pool, "draft": Pool(backend=self.draft, energy=Modelled(0.5))})
 
     async def run(self, plan: Plan, query: Query | None = None, *, evidence: Evidence | None = None, **budget: int) -> Outcome:
         return await self.executor.execute(query or a_query(), plan, evidence or Evidence(), Budget(**budget), self.bill)
