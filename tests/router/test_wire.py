@@ -198,3 +198,12 @@ def test_an_explanation_has_stages_and_rewards():
             {"reward": 1.0, "source": "REWARD_SOURCE_USER", "report_time": "1970-01-01T00:00:02.500Z", "stage": 0},
         ],
     }
+
+
+def test_a_query_with_an_id_of_the_callers_own_is_known_by_what_it_asks():
+    def body(**given):
+        return router_wire.query_from_pb(query_pb2.Query(messages=[query_pb2.Message(content="?")], **given), Tenant(id="t"), 1.0).body
+
+    assert body() == ""
+    assert body(id="r") == body(id="r") != ""
+    assert len({body(id="r"), body(id="r", seed=1), body(id="r", knobs=query_pb2.Knobs(cache=True)), body(id="r", task="TASK_MATH")}) == 4
