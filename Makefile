@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts fmt bench load try-peers fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts audit fmt bench load try-peers fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,10 @@ types: $(READY) ## mypy, strict
 
 contracts: $(READY) ## Which package may import which
 	@$(BIN)/lint-imports --no-logo
+
+audit: $(READY) ## Known vulnerabilities of what is pinned; fails where there are any, and says so where no advisory database can be reached
+	@$(PIP) install --constraint constraints.txt --group audit
+	@$(BIN)/python -m tests.audit
 
 fmt: $(READY) ## Format, and mend what can be mended
 	@$(BIN)/ruff format

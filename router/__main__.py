@@ -9,21 +9,27 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import grpc
 import structlog
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from router.errors import InvalidQuery, RouterError
+from router.access.commands import keys
+from router.access.settings import AccessSettings
+from router.channel import Service
+from router.console import Json, calling, err, out
+from router.console import explained as _explained
+from router.console import read_settings as _settings
+from router.console import run as _run
+from router.errors import InvalidQuery
+from router.redaction import masked, redact
 from router.settings import ServerSettings, Settings
+from router.tenancy.commands import tenants
 
 app = typer.Typer(
     help="Decides how much compute each LLM query deserves, buys it, and learns from what it got.",
@@ -34,16 +40,13 @@ config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.add_typer(config, name="config")
 promote = typer.Typer(help="Bring a candidate to serve, step by step and by evidence alone.", no_args_is_help=True)
 app.add_typer(promote, name="promote")
+app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Where = Annotated[str, typer.Option("--address", help="gRPC address of a running service.", envvar="RHEOSTAT_ADDRESS")]
 Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.")]
 Most = Annotated[int, typer.Option(min=100, help="Latest decisions to judge by, at most.")]
 Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
-T = TypeVar("T")
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
-_WIDE = None if sys.stdout.isatty() else 160  # columns, where nobody's terminal says
-out, err = Console(width=_WIDE), Console(stderr=True, width=_WIDE)
 
 
 @app.command()
@@ -61,19 +64,21 @@ def work(address: Annotated[str, typer.Option(help="Where to listen: host:port o
 
 
 @app.command()
-def ask(  # noqa: PLR0917 - the options of the command
+@calling
+def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    address: Where = "127.0.0.1:50051",
+    *,
+    service: Service,
     value: Annotated[float | None, typer.Option(help="Micro-dollars a right answer is worth; the tenant's, if not given.")] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Allow only this plan; may be repeated.")] = None,
-    tenant: Annotated[str, typer.Option(help="Who asks.")] = "default",
+    tenant: Annotated[str, typer.Option(help="Who asks; the key's tenant, or `default`, if not given.", show_default=False)] = "",
     deadline: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
     as_json: Json = False,
 ) -> None:
     """Ask a running service; shows the stages as they happen, and the receipt."""
     from router.ask import ask as run  # noqa: PLC0415 - not needed by the other commands
 
-    _run(run(question, address=address, value=value, plans=plan or [], tenant=tenant, deadline=deadline, console=None if as_json else out))
+    _run(run(question, service, value=value, plans=plan or [], tenant=tenant, deadline=deadline, console=None if as_json else out))
 
 
 @app.command()
@@ -82,7 +87,7 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
     from router.practice import demonstrate  # noqa: PLC0415 - not needed by the other commands
 
     with tempfile.TemporaryDirectory(prefix="rheostat-demo-") as folder:
-        settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"))
+        settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"), access=AccessSettings())
         report = _run(demonstrate(settings, questions, err if as_json else out))
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
@@ -226,8 +231,9 @@ def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, A
     from router.evaluation.run import answered  # noqa: PLC0415 - brings DuckDB
     from router.evaluation.show import show  # noqa: PLC0415
     from router.settings import candidate  # noqa: PLC0415
+    from router.tenancy.register import with_stored  # noqa: PLC0415
 
-    settings = _settings()
+    settings = _run(with_stored(_settings()))
     with _explained(), Progress(console=err, disable=as_json, transient=True) as bar:
         task = bar.add_task("predicting again")
         found = answered(settings, Question(candidate=candidate(file), **question), lambda done, total: bar.update(task, completed=done, total=total))
@@ -297,16 +303,18 @@ def replay(
 
 
 @app.command()
+@calling
 def trace(
     decision_id: Annotated[str, typer.Argument(help="As answers and the log have it.")],
-    address: Where = "127.0.0.1:50051",
-    tenant: Annotated[str, typer.Option(help="Whose decision it is.")] = "default",
+    *,
+    service: Service,
+    tenant: Annotated[str, typer.Option(help="Whose decision it is; the key's tenant, or `default`, if not given.", show_default=False)] = "",
     as_json: Json = False,
 ) -> None:
     """Show the compute tree of a request: stages, what was offered and why it was chosen, plans run, samples and scores, with what became of them."""
     from router.trace import trace as run  # noqa: PLC0415 - not needed by the other commands
 
-    _run(run(decision_id, address=address, tenant=tenant, console=None if as_json else out))
+    _run(run(decision_id, service, tenant=tenant, console=None if as_json else out))
 
 
 @app.command()
@@ -371,11 +379,8 @@ def _stood(tenant: str, as_json: bool, begins: Any = None, *, stop: bool = False
 @config.command("show")
 def config_show(as_json: Json = False) -> None:
     """Print the settings as they are in force."""
-    settings = _settings()
-    if as_json:
-        print(settings.model_dump_json(indent=2))
-    else:
-        out.print(settings.model_dump(mode="json"))
+    told = masked(_settings().model_dump_json(indent=2))
+    print(told) if as_json else out.print(json.loads(told))
 
 
 @config.command("check")
@@ -437,37 +442,6 @@ def _heads(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _settings(**given: Any) -> Settings:  # noqa: ANN401 - whatever the settings take
-    with _explained():
-        return Settings(**given)
-    raise AssertionError("unreachable: what is explained exits")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns what a user can mend into one line and exit code 1."""
-    try:
-        yield
-    except ValidationError as error:
-        for one in error.errors():
-            err.print(f"[red]settings: {'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}[/red]")
-    except RouterError as error:
-        err.print(f"[red]{error.reason}: {error.message}[/red]")
-    except grpc.aio.AioRpcError as error:
-        err.print(f"[red]{error.code().name}: {error.details()}[/red]")
-    except (FileNotFoundError, ValueError) as error:
-        err.print(f"[red]{error}[/red]")
-    else:
-        return
-    raise typer.Exit(1)
-
-
-def _run(work: Coroutine[None, None, T]) -> T:
-    with _explained():
-        return asyncio.run(work)
-    raise AssertionError("unreachable: what is explained exits")
-
-
 def main() -> None:
     """Entry point: logs are lines for people on a terminal, JSON otherwise."""
     level = getattr(logging, os.environ.get("RHEOSTAT_LOG", "warning").upper(), logging.WARNING)
@@ -482,6 +456,7 @@ def main() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            redact,
             shape,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

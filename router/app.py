@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
+from router.access.door import open_door
 from router.admission import Admission
 from router.background import background
 from router.cache import RedisCache
@@ -41,6 +42,7 @@ from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
 from router.predictor import first_predictor, fitted
 from router.promotion.keeper import keeping
+from router.redaction import masked
 from router.registry import Registry
 from router.server import Server
 from router.service import RouterService
@@ -48,9 +50,12 @@ from router.settings import Settings
 from router.stamp import Stamp
 from router.store import Store, open_redis, pace_key, shared_secret
 from router.telemetry import Telemetry, open_telemetry
+from router.tenancy.register import Register, Tenancy, open_register
 from router.tenants import Tenants, Window
+from router.terms import TenantSettings
 from router.turn import Second
 from router.turnstile import Turnstile
+from router.types import Objective
 from workers.backends import backends
 from workers.energy import Modelled, measured
 from workers.fleet import open_fleet
@@ -82,7 +87,7 @@ class Service:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """Everything, wired and started; a worker and a Redis of our own where none is configured."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.served().data.mkdir(parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH)
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
@@ -90,12 +95,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
         congestion = Congestion()
         fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
-        tenants = Tenants({name: tenant.tenant(name) for name, tenant in settings.tenants.items()})
+        desk = Desk(settings)
+        stack.callback(desk.close)
+        register = await stack.enter_async_context(open_register(store, settings, desk.offered))
+        register.watch(lambda _: desk.judge_for(register.terms))
+        tenants = Tenants({})
+        register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)
-        pacers = await stack.enter_async_context(_pacing(tenants, store))
+        pacers = await stack.enter_async_context(_pacing(register, store))
         telemetry.watch_pacers(pacers)
         await stack.enter_async_context(_budgets(tenants, ledger, telemetry))
         admission = await stack.enter_async_context(Admission(Turnstile(settings.server.permits, settings.server.queue), ledger, telemetry))
@@ -118,14 +128,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
-        desk = Desk(settings)
-        stack.callback(desk.close)
         await stack.enter_async_context(_reloading(settings, pipeline, desk))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
-        await stack.enter_async_context(_promotions(settings, store, desk, pipeline, telemetry))
+        await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
-        door = settings.server
-        server = Server(facade, door.address, telemetry, private=door.private, reuse_port=door.reuse_port)
+        door = await stack.enter_async_context(open_door(settings, register, store, tenants))
+        place = settings.server
+        server = Server(facade, place.address, telemetry, door=door, private=place.private, reuse_port=place.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
@@ -147,11 +156,22 @@ def _fleet(settings: Settings) -> tuple[Window, ...]:
 
 
 @asynccontextmanager
-async def _pacing(tenants: Tenants, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
-    """A pacer for every tenant with an objective; routers share what they know."""
-    objectives = {tenant.id: tenant.objective for tenant in tenants if tenant.objective}
-    pacers = {name: ObjectivePacer(objective, time.time()) for name, objective in objectives.items()}
-    async with pacing(store, {pace_key(name, objective): pacers[name] for name, objective in objectives.items()}):
+async def _pacing(register: Register, store: Store) -> AsyncIterator[Mapping[str, Pacer]]:
+    """A pacer for every tenant with an objective, as long as it has that objective; routers share what they know."""
+    pacers: dict[str, Pacer] = {}
+    shared: dict[str, Pacer] = {}
+    objectives: dict[str, Objective] = {}
+
+    def keep(found: Mapping[str, Tenancy]) -> None:
+        wanted = {name: one.tenant.objective for name, one in found.items() if one.tenant.objective}
+        for name in [name for name, objective in objectives.items() if wanted.get(name) != objective]:
+            del pacers[name], shared[pace_key(name, objectives.pop(name))]
+        for name in wanted.keys() - objectives.keys():
+            objectives[name] = wanted[name]
+            pacers[name] = shared[pace_key(name, wanted[name])] = ObjectivePacer(wanted[name], time.time())
+
+    register.watch(keep)
+    async with pacing(store, shared):
         yield pacers
 
 
@@ -196,9 +216,11 @@ async def _experience(settings: Settings, store: Store, pipeline: Pipeline, conf
 
 
 @asynccontextmanager
-async def _promotions(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline, telemetry: Telemetry) -> AsyncIterator[None]:
+async def _promotions(
+    settings: Settings, terms: Callable[[], Mapping[str, TenantSettings]], store: Store, desk: Desk, pipeline: Pipeline, *, telemetry: Telemetry
+) -> AsyncIterator[None]:
     """Candidates come to serve, and the honesty guard asks whether routing is worth it."""
-    async with keeping(settings, store, desk, pipeline) as keeper:
+    async with keeping(settings, terms, store, desk, pipeline) as keeper:
         telemetry.watch_guard(lambda: {tenant: one.guard.closed for tenant, one in keeper.standings.items()})
         yield
 
@@ -216,9 +238,10 @@ def _second(settings: Settings, quick: Encoder) -> Second | None:
 
 def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pipeline) -> dict[str, str]:
     return {
-        "gRPC": address,
+        "gRPC": address + (" (TLS)" if settings.server.tls else ""),
+        "access": settings.access.told,
         "worker": ", ".join(workers),
-        "Redis": settings.redis_url or f"our own, in {settings.data / 'redis'}",
+        "Redis": masked(settings.redis_url or "") or f"our own, in {settings.data / 'redis'}",
         "decision log": str(settings.data / settings.journal.name),
         "predictor": f"{settings.predictor.name} {pipeline.predictor.version}",
         "policy": next(iter(settings.policies)),
@@ -248,7 +271,7 @@ async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
             continue
         if changes := [name for name in Settings.model_fields if name != "plans" and getattr(new, name) != getattr(settings, name)]:
             log.warning("settings_need_a_restart", changed=changes)
-        desk.settings = settings.model_copy(update={"plans": new.plans})
+        desk.settings = desk.settings.model_copy(update={"plans": new.plans})
         pipeline.catalogue = {name: plan.plan(name) for name, plan in new.plans.items() if plan.pool in settings.worker.pools}
         log.info("catalogue_reloaded", plans=list(pipeline.catalogue))
 

@@ -2,19 +2,22 @@
 
 import json
 
-import grpc
 from google.protobuf.json_format import MessageToDict
 from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2, usage_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 from rich.console import Console
 from rich.table import Table
 
+from router.channel import Service
 
-async def ask(question: str, *, address: str, value: float | None, plans: list[str], tenant: str, deadline: float, console: Console | None) -> None:
+
+async def ask(
+    question: str, service: Service, *, value: float | None, plans: list[str], tenant: str, deadline: float, console: Console | None
+) -> None:
     """Ask and print; JSON lines, one per event, where there is no console."""
     knobs = query_pb2.Knobs(plans=plans, value_microdollars=value)
     query = query_pb2.Query(messages=[query_pb2.Message(role="ROLE_USER", content=question)], tenant=tenant, knobs=knobs)
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with service.channel() as channel:
         stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
         async for event in stub.AnswerQuery(router_service_pb2.AnswerQueryRequest(query=query), timeout=deadline):
             if console is None:

@@ -7,6 +7,16 @@
       |- UnknownPolicy        NOT_FOUND           UNKNOWN_POLICY
       |- UnknownTenant        NOT_FOUND           UNKNOWN_TENANT
       |- UnknownDecision      NOT_FOUND           UNKNOWN_DECISION
+      |- UnknownKey           NOT_FOUND           UNKNOWN_KEY
+      |- InvalidTerms         INVALID_ARGUMENT    INVALID_TERMS
+      |- TenantExists         ALREADY_EXISTS      TENANT_EXISTS
+      |- ConfiguredTenant     FAILED_PRECONDITION CONFIGURED_TENANT
+      |- EtagMismatch         ABORTED             ETAG_MISMATCH
+      |- MissingCredentials   UNAUTHENTICATED     MISSING_CREDENTIALS
+      |- InvalidCredentials   UNAUTHENTICATED     INVALID_CREDENTIALS
+      |- ExpiredCredentials   UNAUTHENTICATED     EXPIRED_CREDENTIALS
+      |- RoleLacking          PERMISSION_DENIED   ROLE_LACKING
+      |- ForeignTenant        PERMISSION_DENIED   FOREIGN_TENANT
       |- BudgetExhausted      RESOURCE_EXHAUSTED  BUDGET_EXHAUSTED
       |- RateLimited          RESOURCE_EXHAUSTED  RATE_LIMITED
       |- Overloaded           UNAVAILABLE         OVERLOADED
@@ -22,6 +32,7 @@
 Codes are the names of gRPC's; `reason` goes into `google.rpc.ErrorInfo` with the metadata given as keywords.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -72,6 +83,76 @@ class UnknownDecision(RouterError):
     """No decision of this id is in the journal, or it is another tenant's."""
 
     code, reason = "NOT_FOUND", "UNKNOWN_DECISION"
+
+
+class UnknownKey(RouterError):
+    """No API key has this id."""
+
+    code, reason = "NOT_FOUND", "UNKNOWN_KEY"
+
+
+class InvalidTerms(RouterError):
+    """A tenant's terms, or what names them, are not in order; `violations` are pairs of field path and description."""
+
+    code, reason = "INVALID_ARGUMENT", "INVALID_TERMS"
+
+    def __init__(self, message: str = "", *, violations: Iterable[tuple[str, str]] = (), **metadata: object) -> None:
+        self.violations = tuple(violations)
+        super().__init__(message or "; ".join(f"{field}: {told}" for field, told in self.violations[:3]), **metadata)
+
+
+class TenantExists(RouterError):
+    """There is a tenant of this name already."""
+
+    code, reason = "ALREADY_EXISTS", "TENANT_EXISTS"
+
+
+class ConfiguredTenant(RouterError):
+    """The tenant stands in the settings file, where alone it can be removed."""
+
+    code, reason = "FAILED_PRECONDITION", "CONFIGURED_TENANT"
+
+
+class EtagMismatch(RouterError):
+    """Somebody else changed it meanwhile."""
+
+    code, reason = "ABORTED", "ETAG_MISMATCH"
+
+
+class MissingCredentials(RouterError):
+    """The call brings no credentials, and here they are asked for."""
+
+    code, reason = "UNAUTHENTICATED", "MISSING_CREDENTIALS"
+
+
+class InvalidCredentials(RouterError):
+    """The call's credentials are not good here; what is wrong with them is not told."""
+
+    code, reason = "UNAUTHENTICATED", "INVALID_CREDENTIALS"
+
+    def __init__(self, message: str = "these credentials are not accepted", **metadata: object) -> None:
+        super().__init__(message, **metadata)
+
+
+class ExpiredCredentials(RouterError):
+    """The call's credentials were good, and have ended."""
+
+    code, reason = "UNAUTHENTICATED", "EXPIRED_CREDENTIALS"
+
+    def __init__(self, message: str = "these credentials have expired: get new ones", **metadata: object) -> None:
+        super().__init__(message, **metadata)
+
+
+class RoleLacking(RouterError):
+    """The credentials do not allow this call."""
+
+    code, reason = "PERMISSION_DENIED", "ROLE_LACKING"
+
+
+class ForeignTenant(RouterError):
+    """The call names a tenant that is not its credentials'."""
+
+    code, reason = "PERMISSION_DENIED", "FOREIGN_TENANT"
 
 
 class BudgetExhausted(RouterError):

@@ -1,4 +1,4 @@
-"""What surrounds every call of our services: span, canonical line and histogram; inside them errors as statuses; inside these validation.
+"""What surrounds every call of our services: span, canonical line and histogram; inside them errors as statuses; inside these gate and validation.
 
 Streams are sent with `context.write`, not yielded: so a cancellation always reaches the code that is at work, and what it holds is let go before the
 call ends.
@@ -7,7 +7,7 @@ call ends.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,8 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
 
+from router.access.gate import Gate
+from router.access.roles import OPEN
 from router.errors import InvalidQuery, RouterError
 from router.status import refusal, status_of
 from router.telemetry import Line, Telemetry, trace_id
@@ -33,10 +35,14 @@ _log = structlog.get_logger("rheostat.access")
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Surrounds every call of the package `rheostat`, unary or answered by a stream."""
+    """Surrounds every call of the package `rheostat`, unary or answered by a stream; the others only have to pass the gate.
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    Without a gate everybody may call: a worker's clients are ours.
+    """
+
+    def __init__(self, telemetry: Telemetry, gate: Gate | None = None) -> None:
         self._telemetry = telemetry
+        self._gate = gate
         self._surrounded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # handlers by method, which never change
 
     async def intercept_service(
@@ -49,8 +55,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
         if (known := self._surrounded.get(method)) is not None:
             return known
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith("rheostat."):
-            return handler
+        if handler is None:
+            return None
+        if not method.startswith("rheostat."):
+            return self._kept(method, handler)
         # The stubs type behaviours as those of the threaded server.
         behaviour = cast(Callable[[Message, Context], Awaitable[Message | None]], handler.unary_stream or handler.unary_unary)
 
@@ -60,6 +68,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
         async def call(body: bytes, context: Context) -> Message | None:
             with lined() as line, self._observed(method, context, line):
                 try:
+                    if self._gate:
+                        self._gate.admit(method, context)
                     request = _read(read, body)
                     protovalidate.validate(request)
                     return await behaviour(request, context)
@@ -79,6 +89,23 @@ class Interceptor(grpc.aio.ServerInterceptor):
         status, line.ending = _status(method, error)
         self._telemetry.rejected(line.ending)
         return status
+
+    def _kept(self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> "grpc.RpcMethodHandler[Any, Any]":
+        """Health, which is everybody's, as it is; reflection, and what else may come, behind the gate."""
+        if self._gate is None or method in OPEN:
+            return handler
+        # The stubs type behaviours as those of the threaded server.
+        gate, behaviour = self._gate, cast(Callable[[AsyncIterator[Message], Context], AsyncIterator[Message]], handler.stream_stream)
+
+        async def call(requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
+            try:
+                gate.admit(method, context)
+            except RouterError as error:
+                await context.abort_with_status(rpc_status.to_status(status_of(error)))
+            async for response in behaviour(requests, context):
+                yield response
+
+        return grpc.stream_stream_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
 
     @contextmanager
     def _observed(self, method: str, context: Context, line: Line) -> Iterator[None]:

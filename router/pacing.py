@@ -27,6 +27,7 @@ return ARGV[2]
 async def pacing(store: Store, pacers: Mapping[str, Pacer], seconds: float = _SECONDS) -> AsyncIterator[None]:
     """While this is open, pacers, by their keys in Redis, know what other routers' do within about `seconds`; before, what was known last.
 
+    They may come and go.
     While Redis is away each goes on by itself; what one has learned meanwhile is lost only if it ends before Redis is back.
     """
     closing = asyncio.Event()
@@ -50,7 +51,7 @@ async def _exchange_until(closing: asyncio.Event, store: Store, pacers: Mapping[
 
 async def _exchange_all(store: Store, pacers: Mapping[str, Pacer]) -> None:
     replace = store.client.register_script(REPLACE)
-    for key, pacer in pacers.items():
+    for key, pacer in list(pacers.items()):
         try:
             shared = await store.ask(lambda redis, key=key: redis.get(key)) or b""  # type: ignore[misc]
             for _ in range(_TRIES):

@@ -263,8 +263,9 @@ class Pipeline:
 
     def _foresee(self, turn: Turn, prediction: Prediction) -> None:
         """Tell the tenant's pacer what could be bought; a request that chooses among the plans by itself says nothing of the tenant's floor."""
-        own = turn.query.knobs.plans == self._parts.tenants[turn.query.tenant].knobs.plans
-        if own and not turn.evidence.stage and (pacer := self._pacer(turn)):
+        if turn.evidence.stage or not (pacer := self._pacer(turn)):
+            return
+        if turn.query.knobs.plans == self._parts.tenants[turn.query.tenant].knobs.plans:
             pacer.foresee(prediction, turn.knobs.max_stages)
 
     async def _covered(self, turn: Turn, plan: Plan) -> bool:

@@ -13,6 +13,7 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceServicer
 from structlog.contextvars import bind_contextvars
 
 from router import wire
+from router.access.principal import acting_for
 from router.errors import DeadlineExceeded
 from router.tenants import Tenant
 from router.types import Query
@@ -97,8 +98,9 @@ class RouterService(RouterServiceServicer):
         return wire.query_from_pb(query, self._terms_of(self._tenant(query.tenant)), deadline)
 
     def _tenant(self, name: str) -> str:
-        """The tenant's id; it stands in the call's line even when the tenant is unknown."""
-        tenant = name or "default"
+        """The id of the tenant that the call is made for; it stands in the call's line even when the tenant is unknown, or not the caller's."""
+        bind_contextvars(tenant=name)
+        tenant = acting_for(name)
         bind_contextvars(tenant=tenant)
         return tenant
 

@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from router.access.settings import AccessSettings, TlsSettings, exposed
 from router.section import Section
 from router.tenants import Unit
 from router.terms import BudgetSettings, TenantSettings
@@ -184,6 +185,8 @@ class ServerSettings(Section):
     """A second address for whoever watches over the process, such as unix:/path."""
     drain_delay: float = Field(0.5, ge=0)
     """Seconds between saying that it ends and refusing calls."""
+    tls: TlsSettings | None = None
+    """None: plain text."""
     grace: float = Field(20.0, ge=0)
     """Seconds running calls may still take."""
     permits: int = Field(256, gt=0)
@@ -256,6 +259,7 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     """Redis to use; none: one is started, kept in the data folder."""
     server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     journal: JournalSettings = JournalSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -287,10 +291,23 @@ class Settings(BaseSettings):
         if endless and any(window.unit is Unit.TOKENS for window in self.fleet.windows):
             raise ValueError(f"fleet has a budget in tokens, so these plans need `tokens`, a ceiling of their own: {', '.join(endless)}")
         for name, tenant in self.tenants.items():
-            if unknown := set(tenant.plans) - set(self.plans):
-                raise ValueError(f"tenant {name}: no plan {', '.join(sorted(unknown))}; there are {', '.join(self.plans)}")
-            if tenant.policy and tenant.policy not in self.policies:
-                raise ValueError(f"tenant {name}: no policy {tenant.policy!r}; there are {', '.join(self.policies)}")
+            for _, told in tenant.unknown_names(self.plans, self.policies):
+                raise ValueError(f"tenant {name}: {told}")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_are_asked_for(self) -> "Settings":
+        if self.access.mtls and not (self.server.tls and self.server.tls.client_ca):
+            raise ValueError("access.mtls: name server.tls with a client_ca, or nobody will be asked for a certificate")
+        return self
+
+    def served(self) -> "Settings":
+        """These, fit to be served. Raises ValueError where others than this machine could do everything, and nobody said that this is wanted."""
+        if exposed(self.server.address) and not (self.access.asked_for or self.access.open):
+            raise ValueError(
+                f"server.address {self.server.address} can be reached from elsewhere, and anyone could spend every tenant's budget: "
+                "set access.keys, access.jwt or access.mtls, or listen on 127.0.0.1, or, if that is really wanted, say access.open: true"
+            )
         return self
 
     @classmethod

@@ -96,6 +96,21 @@ def reviewing_key() -> str:
     return "rheostat:v1:reviewing"
 
 
+def rows_key(kind: str) -> str:
+    """Hash: rows that every router follows, by name; kinds are `tenants` and `keys`."""
+    return f"rheostat:v1:{kind}:{{tenants}}"
+
+
+def rows_version_key(kind: str) -> str:
+    """String: number of the latest change to these rows."""
+    return f"rheostat:v1:{kind}-version:{{tenants}}"
+
+
+def changes_key() -> str:
+    """Stream: who changed which of the rows, and how."""
+    return "rheostat:v1:changes:{tenants}"
+
+
 class Store:
     """Redis whose every failure is a StoreUnavailable; after one, it refuses at once for `rest` seconds instead of making each caller wait."""
 

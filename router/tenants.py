@@ -92,22 +92,30 @@ class Tenant:
 
 
 class Tenants:
-    """The tenants that are configured."""
+    """The tenants there are now. They come and go with `swap`; what one of them may spend is still told when it is gone, to whom it owes."""
 
     def __init__(self, tenants: Mapping[str, Tenant]) -> None:
         self._tenants = dict(tenants)
+        self._gone: dict[str, Tenant] = {}
 
     def __getitem__(self, tenant: str) -> Tenant:
         """The tenant of this id; raises UnknownTenant."""
         try:
             return self._tenants[tenant]
         except KeyError:
-            raise UnknownTenant(f"no tenant {tenant!r} is configured", tenant=tenant) from None
+            raise UnknownTenant(f"there is no tenant {tenant!r}", tenant=tenant) from None
 
     def __iter__(self) -> Iterator[Tenant]:
         """All of them."""
         return iter(self._tenants.values())
 
+    def swap(self, tenants: Mapping[str, Tenant]) -> None:
+        """Have these from now on."""
+        self._gone = {name: one for name, one in (self._gone | self._tenants).items() if name not in tenants}
+        self._tenants = dict(tenants)
+
     def windows(self, tenant: str) -> tuple[Window, ...]:
-        """What this tenant may spend; raises UnknownTenant."""
+        """What this tenant may spend; raises UnknownTenant for one that never was here."""
+        if gone := self._gone.get(tenant):
+            return gone.windows
         return self[tenant].windows

@@ -1,6 +1,7 @@
 """A tenant's standing terms, as files and requests state them."""
 
 import math
+from collections.abc import Collection, Iterator
 
 from pydantic import Field, model_validator
 
@@ -84,6 +85,13 @@ class TenantSettings(BudgetSettings):
         if self.window is not None and self.cap is None:
             raise ValueError("window is that of a cap: name a cap, or remove window")
         return self
+
+    def unknown_names(self, plans: Collection[str], policies: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Which fields name what there is not, and what to do about it."""
+        if odd := sorted(set(self.plans) - set(plans)):
+            yield "plans", f"no plan {', '.join(odd)}; there are {', '.join(plans)}"
+        if self.policy and self.policy not in policies:
+            yield "policy", f"no policy {self.policy!r}; there are {', '.join(policies)}"
 
     def tenant(self, name: str) -> Tenant:
         """As the router's noun."""

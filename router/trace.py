@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import grpc
 from google.protobuf.json_format import MessageToDict
 from rheostat.v1 import decision_pb2, router_service_pb2, usage_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
@@ -13,17 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
+from router.channel import Service
 from workers.replay import Told, told
 
 _DEADLINE = 30.0
-_OPTIONS = (("grpc.max_receive_message_length", -1),)  # traces are as long as what they tell of
 _FATES = ("kept", "discarded", "cancelled")
 
 
-async def trace(decision_id: str, *, address: str, tenant: str, console: Console | None) -> None:
+async def trace(decision_id: str, service: Service, *, tenant: str, console: Console | None) -> None:
     """Ask a running service for what was logged of a decision, and print it as a tree; as JSON where there is no console."""
     request = router_service_pb2.ExplainDecisionRequest(decision_id=decision_id, tenant=tenant, traces=True)
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    async with service.channel(longest=-1) as channel:  # traces are as long as what they tell of
         stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
         found = await stub.ExplainDecision(request, timeout=_DEADLINE)
     if console is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from router.errors import Overloaded, RouterError
 from router.evaluation.question import MOST, Question, Return
 from router.settings import CandidateSettings, Settings
+from router.terms import TenantSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +41,14 @@ class Desk:
         self.settings = settings
         self._busy = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
+
+    def offered(self) -> tuple[Collection[str], Collection[str]]:
+        """Names of the plans and of the policies that there are."""
+        return self.settings.plans, self.settings.policies
+
+    def judge_for(self, terms: Mapping[str, TenantSettings]) -> None:
+        """Have these tenants from now on."""
+        self.settings = self.settings.model_copy(update={"tenants": terms})
 
     async def ask(self, tenant: str, knobs: dict[str, object], decisions: int = 0, **about: Any) -> dict[str, Any]:  # noqa: ANN401 - of a Question
         """Of this tenant's policy with other knobs, for a caller; raises Overloaded while anything else is being answered."""

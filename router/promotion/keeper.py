@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from policies import policies
 from policies.fixed import Fixed
 from router.background import background
-from router.errors import BadArtifact, InvalidQuery, RouterError, StoreUnavailable, UnknownTenant
+from router.errors import BadArtifact, InvalidQuery, RouterError, StoreUnavailable
 from router.evaluation.desk import Desk
 from router.evaluation.question import Question
 from router.pipeline import Pipeline
@@ -24,6 +24,8 @@ from router.promotion.state import Guard, Promotion
 from router.section import Section
 from router.settings import CandidateSettings, Choice, PromotionSettings, Settings
 from router.store import Store, attached, promotion_key, reviewing_key
+from router.tenancy.register import registered
+from router.terms import TenantSettings
 from router.turn import Arm
 
 log = structlog.get_logger("rheostat.promotion")
@@ -76,9 +78,8 @@ async def put(store: Store, tenant: str, name: str, old: Section | None, new: Se
 
 async def changed(settings: Settings, tenant: str, begins: Promotion | None = None, *, stop: bool = False) -> Standing:
     """How a tenant stands, after a promotion is begun or stopped. Raises UnknownTenant, and InvalidQuery where that cannot be."""
-    if tenant not in settings.tenants:
-        raise UnknownTenant(f"no tenant {tenant!r} is configured", tenant=tenant)
     async with attached(settings.redis_url, settings.data / "redis") as store:
+        (await registered(store, settings))[tenant]  # raises where there is none
         try:
             old = (await standing(store, tenant)).promotion
         except BadArtifact:
@@ -99,9 +100,11 @@ async def changed(settings: Settings, tenant: str, begins: Promotion | None = No
 
 
 @asynccontextmanager
-async def keeping(settings: Settings, store: Store, desk: Desk, pipeline: Pipeline) -> AsyncIterator["Keeper"]:
-    """While this is open, the pipeline has every tenant's arms, and reviews are made."""
-    keeper = Keeper(settings, store, desk, pipeline)
+async def keeping(
+    settings: Settings, terms: Callable[[], Mapping[str, TenantSettings]], store: Store, desk: Desk, pipeline: Pipeline
+) -> AsyncIterator["Keeper"]:
+    """While this is open, the pipeline has every tenant's arms, and reviews are made. `terms` gives the tenants there are."""
+    keeper = Keeper(settings, terms, store, desk, pipeline)
     async with background(promotion_follow=keeper.follow(), promotion_review=keeper.review()):
         yield keeper
 
@@ -109,16 +112,16 @@ async def keeping(settings: Settings, store: Store, desk: Desk, pipeline: Pipeli
 class Keeper:
     """One router's part in all tenants' promotions. `standings` is what it last saw."""
 
-    def __init__(self, settings: Settings, store: Store, desk: Desk, pipeline: Pipeline) -> None:
+    def __init__(self, settings: Settings, terms: Callable[[], Mapping[str, TenantSettings]], store: Store, desk: Desk, pipeline: Pipeline) -> None:
         self.standings: dict[str, Standing] = {}
-        self._settings, self._store, self._desk, self._pipeline = settings, store, desk, pipeline
+        self._settings, self._terms, self._store, self._desk, self._pipeline = settings, terms, store, desk, pipeline
         self._reviewed: Counter[str] = Counter()  # what had been reported at a tenant's last review
 
     async def follow(self) -> None:
         """See changes, whoever made them."""
         while True:
             try:
-                seen = {tenant: await self._seen(tenant) for tenant in self._settings.tenants}
+                seen = {tenant: await self._seen(tenant) for tenant in self._terms()}
                 if seen != self.standings:
                     self.standings = seen
                     self._pipeline.arms = await asyncio.to_thread(self._arms)
@@ -163,7 +166,7 @@ class Keeper:
         now = time.time()
         try:
             seen = await standing(self._store, tenant)
-            if self._settings.tenants[tenant].guard:
+            if (terms := self._terms().get(tenant)) and terms.guard:
                 serves = seen.promotion.candidate if seen.promotion and seen.promotion.stage == "adopted" else CandidateSettings()
                 guard = guarded(await self._desk.answer(Question(candidate=serves, tenant=tenant)), self._settings.promotion, now)
                 await self._moved(tenant, "guard", seen.guard if seen.guard.at else None, guard, guard.verdict != seen.guard.verdict)

@@ -36,7 +36,7 @@ class Gauges:
 
         def gauge(name: str, unit: str, description: str, of: Callable[[Standing], float]) -> None:
             def observe(_: CallbackOptions) -> list[Observation]:
-                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in pacers.items()]
+                return [Observation(of(pacer.standing(now())), {TENANT: tenant}) for tenant, pacer in list(pacers.items())]
 
             self._gauge(name, [observe], unit, description)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives import serialization
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
+from router.access.settings import AccessSettings, JwtSettings
 from router.app import Service, service
 from router.settings import (
     Choice,
@@ -23,6 +25,7 @@ from router.settings import (
     bundled_model,
 )
 from router.terms import TenantSettings
+from tests.integration.door import SIGNER, Secured, keys_of
 
 CHEAP = (0.1, 0.4, 0.0)
 
@@ -82,3 +85,20 @@ async def alone(settings: Settings) -> AsyncIterator[RouterServiceStub]:
 async def stub(running: Service) -> AsyncIterator[RouterServiceStub]:
     async with grpc.aio.insecure_channel(running.address) as channel:
         yield RouterServiceStub(channel)
+
+
+@pytest.fixture
+def secured_settings(settings: Settings, worker: str, redis_url: str, tmp_path: Path) -> Settings:
+    pem = SIGNER.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "issuer.pem").write_bytes(pem)
+    tokens = JwtSettings(issuer="https://issuer.example", audience="rheostat", public_key=tmp_path / "issuer.pem")
+    access = AccessSettings(keys=True, jwt=tokens)
+    workers = settings.worker.model_copy(update={"address": worker})
+    return settings.model_copy(update={"worker": workers, "redis_url": redis_url, "access": access})
+
+
+@pytest.fixture
+async def secured(secured_settings: Settings) -> AsyncIterator[Secured]:
+    keys = await keys_of(secured_settings)
+    async with service(secured_settings) as running, grpc.aio.insecure_channel(running.address) as channel:
+        yield Secured(running, channel, keys)

@@ -10,6 +10,7 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 from rich.console import Console
 
 from router.app import Service
+from router.channel import Service as Client
 from router.decisions import log_files
 from router.settings import Settings
 from router.terms import TenantSettings
@@ -27,11 +28,11 @@ def settings(settings: Settings) -> Settings:
 async def printed(running: Service, decision_id: str, tenant: str, capsys: pytest.CaptureFixture[str] | None = None):
     if capsys:
         capsys.readouterr()
-        await trace(decision_id, address=running.address, tenant=tenant, console=None)
+        await trace(decision_id, Client(address=running.address), tenant=tenant, console=None)
         told = capsys.readouterr().out
         return json.loads(told[told.index("{\n") :])
     out = StringIO()
-    await trace(decision_id, address=running.address, tenant=tenant, console=Console(file=out, width=200))
+    await trace(decision_id, Client(address=running.address), tenant=tenant, console=Console(file=out, width=200))
     return out.getvalue()
 
 

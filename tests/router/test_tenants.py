@@ -19,6 +19,19 @@ def test_an_unknown_tenant_is_refused_by_name() -> None:
     assert caught.value.metadata == {"tenant": "other"}
 
 
+def test_tenants_come_and_go_but_what_is_owed_is_still_settled() -> None:
+    tenants = Tenants({"acme": Tenant(id="acme", windows=(Window("day", 86_400, 5),))})
+    tenants.swap({"other": Tenant(id="other")})
+    assert [tenant.id for tenant in tenants] == ["other"]
+    with pytest.raises(UnknownTenant):
+        tenants["acme"]
+    assert tenants.windows("acme") == (Window("day", 86_400, 5),)
+    with pytest.raises(UnknownTenant):
+        tenants.windows("nobody")
+    tenants.swap({"acme": Tenant(id="acme", windows=(Window("day", 86_400, 7),))})
+    assert tenants.windows("acme") == tenants["acme"].windows == (Window("day", 86_400, 7),)
+
+
 def test_retention_keeps_no_more_than_agreed() -> None:
     assert Tenant(id="a", retention=Retention.NONE).retain("secret") == ""
     assert Tenant(id="a", retention=Retention.FULL).retain("secret") == "secret"

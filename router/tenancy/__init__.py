@@ -1,0 +1,1 @@
+"""Tenants as resources: stored, versioned, audited, and the same on every router within a second."""
