@@ -21,9 +21,10 @@ class Fixed:
         return f"fixed-{self.plan or 'first'}"
 
     def weigh(self, prediction: Prediction, evidence: Evidence, plans: Sequence[Plan], knobs: Knobs) -> Choices:
-        """Buy at stage 0, then end."""
+        """Buy it once, then end; what an earlier request has bought beside it is no reason to do without it."""
         end, worth = ending(prediction, evidence, knobs)
-        open_plans = () if evidence.stage else plans
+        bought = self.plan in evidence.bought if self.plan else evidence.stage
+        open_plans = () if bought else plans
         preferred = next((plan.id for plan in open_plans if plan.id == self.plan or not self.plan), end)
         scores = {end: worth, **{plan.id: float(plan.id == preferred) for plan in open_plans}}
         return explore(scores, preferred, knobs, policy=self.version, reason=f"always {self.plan or 'the first plan'}")

@@ -62,6 +62,8 @@ class Learner:
         self._pass_time(record.at)
         if record.kind == "reward":
             return self._rated(record)
+        if record.inherited:  # its forecasts stood on what another decision has bought, which was learned from there
+            return False
         case = self._case(record.decision_id)
         new = record.action == "buy" and self._bought(case, record)
         if record.action != "buy" or not record.stop_reason:  # the end of a request, or a decision that the caller carries out

@@ -391,7 +391,7 @@ def config_check(file: Annotated[Path, typer.Argument(help="YAML file to check."
 
 
 async def _serve(settings: Settings) -> None:
-    from router.app import service  # noqa: PLC0415 - brings the whole service
+    from router.app import service, settled  # noqa: PLC0415 - brings the whole service
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -401,6 +401,7 @@ async def _serve(settings: Settings) -> None:
         return
     err.print("Starting ...")
     async with service(settings) as running:
+        settled()
         for name, where in running.parts.items():
             err.print(f"  {name:<14}{where}", highlight=False)
         err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)

@@ -10,6 +10,13 @@ from rich.table import Table
 
 from router.channel import Service
 
+_HITS = {
+    answer_pb2.CACHE_HIT_EXACT: "from the cache",
+    answer_pb2.CACHE_HIT_SEMANTIC: "from the cache, for other words",
+    answer_pb2.CACHE_HIT_JOINED: "paid for by another request",
+    answer_pb2.CACHE_HIT_REPEATED: "paid for the first time",
+}
+
 
 async def ask(
     question: str, service: Service, *, value: float | None, plans: list[str], tenant: str, deadline: float, console: Console | None
@@ -63,7 +70,7 @@ def _how(usage: usage_pb2.Usage) -> str:
 
 def _receipt(receipt: answer_pb2.Receipt) -> Table:
     table = Table("plan", "calls", "read", "kept", "discarded", "cancelled", "scored", "micro-dollars", "seconds", f"joules ({_how(receipt.usage)})")
-    for name, usage in [*((one.plan, one.usage) for one in receipt.stages), ("from the cache" if receipt.cached else "all", receipt.usage)]:
+    for name, usage in [*((one.plan, one.usage) for one in receipt.stages), (_HITS.get(receipt.cache_hit, "all"), receipt.usage)]:
         tokens = (usage.calls, usage.prompt_tokens, usage.kept_tokens, usage.discarded_tokens, usage.cancelled_tokens, usage.scored_tokens)
         table.add_row(name, *map(str, tokens), str(usage.cost_microdollars), f"{usage.seconds:.2f}", f"{usage.joules:.2f}")
     return table

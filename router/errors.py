@@ -3,6 +3,7 @@
     RouterError               INTERNAL            INTERNAL
       |- InvalidQuery         INVALID_ARGUMENT    INVALID_QUERY
       |- ContradictoryKnobs   INVALID_ARGUMENT    CONTRADICTORY_KNOBS
+      |- RequestIdReused      INVALID_ARGUMENT    REQUEST_ID_REUSED
       |- UnknownPlan          NOT_FOUND           UNKNOWN_PLAN
       |- UnknownPolicy        NOT_FOUND           UNKNOWN_POLICY
       |- UnknownTenant        NOT_FOUND           UNKNOWN_TENANT
@@ -59,6 +60,12 @@ class ContradictoryKnobs(RouterError):
     """The request states a knob that the tenant's objective sets."""
 
     code, reason = "INVALID_ARGUMENT", "CONTRADICTORY_KNOBS"
+
+
+class RequestIdReused(RouterError):
+    """The id was given to another request before, within a day."""
+
+    code, reason = "INVALID_ARGUMENT", "REQUEST_ID_REUSED"
 
 
 class UnknownPlan(RouterError):

@@ -1,12 +1,11 @@
 """The way of a request: admit, look in the cache, describe; then predict, decide, execute and observe until it is time to answer."""
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -26,8 +25,7 @@ from router.errors import (
     UnknownPlan,
     UnknownPolicy,
 )
-from router.identity import cache_key
-from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor
+from router.ports import Allocate, Cache, Describer, Executor, Journal, Pacer, Policy, Predictor, Visit
 from router.record import Book, bought, by_stage, rated, rewarded, spent
 from router.stamp import Stamp
 from router.telemetry import Telemetry, current_line, trace_id
@@ -42,13 +40,13 @@ from router.types import (
     Batch,
     Decision,
     Ending,
+    Features,
     Final,
     Outcome,
     Plan,
     Planned,
     Prediction,
     Query,
-    Receipt,
     Record,
     Reward,
     Stage,
@@ -142,26 +140,38 @@ class Pipeline:
         """Stages as they happen, then the final answer. Closing this cancels everything outstanding and settles what it cost."""
         line = current_line()
         line.tenant = query.tenant
+        second = self._parts.second
+        deciding = self.predictor.version + (second.predictor.version if second else "")
+        async with self._parts.cache.visit(query, self.catalogue, deciding) as visit:
+            features = await self._features(query) if visit.seeks and not visit.found else None
+            if found := visit.found or (await visit.near(features) if features else None):
+                final = await self._again(query, visit, found)
+                line.ended(final)
+                yield final
+                return
+            async with aclosing(self._bought(query, visit, features)) as events:
+                async for event in events:
+                    if isinstance(event, Final):
+                        line.ended(event)
+                    yield event
+
+    async def _bought(self, query: Query, visit: Visit, features: Features | None) -> AsyncGenerator[Stage | Final, None]:
+        """An answer that has to be paid for."""
         worst, least = self._worst(query)
         book = self._book(query)
-        second = self._parts.second
-        key = cache_key(query, self.predictor.version + (second.predictor.version if second else ""))
-        if query.knobs.cache and (stored := await self._look_up(key)) is not None:
-            final = await self._from_cache(book, stored)
-            line.ended(final)
-            yield final
-            return
         left = query.deadline - self._parts.clock()
         lease = min(left + _LEASE_MARGIN, _LONGEST_LEASE)
         async with self._parts.admission.admit(query, book.decision_id, worst, lease, least=least, patience=left) as bill:
-            turn = await self._turn(query, book, bill)
+            turn = await self._turn(query, book, bill, features)
+            turn.visit = visit
+            if turn.inherit():
+                self._predict(turn, turn.plans)  # so that a predictor that fails is replaced before it is asked for the best
+                turn.best = turn.predictor.best(turn.features, turn.evidence)
             with self._paced(turn):
                 async with aclosing(self._walk(turn)) as events:
                     async for event in events:
-                        if query.knobs.cache and (answer := _to_keep(event)):
-                            await self._parts.cache.put(key, json.dumps(asdict(answer)).encode())
                         if isinstance(event, Final):
-                            line.ended(event)
+                            await visit.keep(event, turn.features)
                         yield event
 
     async def report(self, reward: Reward, tenant: str) -> None:
@@ -349,9 +359,7 @@ class Pipeline:
             raise
         finally:
             self._parts.telemetry.charged(plan, turn.bill.usage.since(before))
-        turn.stages.append((plan.id, outcome.usage))
-        turn.evidence = turn.evidence.plus(outcome)
-        turn.best = turn.predictor.best(turn.features, turn.evidence)
+        turn.bought(row.id, outcome)
         await self._write([bought(row, outcome)])
         return outcome
 
@@ -370,20 +378,19 @@ class Pipeline:
         with self._parts.telemetry.step("record"):
             await self._parts.journal.write(rows)
 
-    async def _look_up(self, key: str) -> bytes | None:
-        with self._parts.telemetry.step("cache"):
-            stored = await self._parts.cache.get(key)
-        self._parts.telemetry.looked_up("miss" if stored is None else "exact")
-        return stored
+    async def _again(self, query: Query, visit: Visit, found: Final) -> Final:
+        """What was paid for before, as this request's own decision, unless it is the same request again."""
+        if found.decision_id or found.answer is None:
+            return found
+        book = self._book(query)
+        await self._write([book.cached(self._parts.now(), found.answer, found.receipt.hit)])
+        if pacer := self._parts.pacers.get(query.tenant):
+            pacer.update(cost=0.0, quality=found.answer.confidence, at=self._parts.now())
+        final = replace(found, decision_id=book.decision_id)
+        await visit.keep(final)
+        return final
 
-    async def _from_cache(self, book: Book, stored: bytes) -> Final:
-        answer = Answer(**json.loads(stored))
-        await self._write([book.cached(self._parts.now(), answer)])
-        if pacer := self._parts.pacers.get(book.query.tenant):
-            pacer.update(cost=0.0, quality=answer.confidence, at=self._parts.now())
-        return Final(decision_id=book.decision_id, answer=answer, receipt=Receipt(usage=Usage(), cached=True), ending="stopped")
-
-    async def _turn(self, query: Query, book: Book, bill: Bill) -> Turn:
+    async def _turn(self, query: Query, book: Book, bill: Bill, features: Features | None = None) -> Turn:
         rng = self._rng if query.seed is None else np.random.default_rng(query.seed)
         tenant, arm, pacer = self._parts.tenants[query.tenant], self._arm(query, rng), self._parts.pacers.get(query.tenant)
         changed = {name: value for name, value in arm.knobs.items() if getattr(query.knobs, name) == getattr(tenant.knobs, name)}
@@ -396,7 +403,7 @@ class Pipeline:
             query=query,
             book=replace(book, arm=arm.name) if arm.name else book,
             bill=bill,
-            features=NOTHING,
+            features=features or NOTHING,
             predictor=arm.predictor or self.predictor,
             policy=arm.policy or self._policy(query),
             plans=self._allowed(query),
@@ -408,7 +415,7 @@ class Pipeline:
             raise NoGuarantee(
                 f"no answer can be given at a risk of {risk:g} yet: ask for a higher one, or report more outcomes and retrain", risk=risk
             )
-        if not await self._describe(turn, self._parts.describer):
+        if features is None and not await self._describe(turn, self._parts.describer):
             turn.predictor = self._parts.prior
         return turn
 
@@ -423,6 +430,12 @@ class Pipeline:
             if at < 0:
                 return arm
         return AS_CONFIGURED
+
+    async def _features(self, query: Query) -> Features | None:
+        """None where they cannot be had now; whoever needs them says so."""
+        with suppress(RouterError):
+            return await self._parts.describer.describe(query)
+        return None
 
     async def _describe(self, turn: Turn, describer: Describer) -> bool:
         """Whether it worked; a describer that fails leaves the features as they are."""
@@ -506,11 +519,6 @@ def _cheaper(plans: Sequence[Plan], than: Plan) -> tuple[Plan, ...]:
 
 def _capped(most: int, ceiling: int | None) -> int:
     return most if ceiling is None else min(most, ceiling)
-
-
-def _to_keep(event: Stage | Final) -> Answer | None:
-    """The answer that the next one who asks the same may have."""
-    return event.answer if isinstance(event, Final) and event.ending in ("stopped", "stages") and not event.degraded else None
 
 
 def _fits(ceiling: int | None, left: int | None) -> bool:

@@ -1,6 +1,6 @@
 """The seams. Each contract stands in its docstring; the family's conformance test in `tests/contract` holds every plug-in to it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -19,6 +19,7 @@ from router.types import (
     Curve,
     Evidence,
     Features,
+    Final,
     Halt,
     Knobs,
     Outcome,
@@ -373,11 +374,34 @@ class Pacer(Protocol):
         """For people and dashboards."""
 
 
+class Visit(Protocol):
+    """One request at the cache, from its beginning to its end. Entering may wait for another request that is about to bring the same answer.
+
+    Raises RequestIdReused, and DeadlineExceeded where it waited in vain. Leaving makes way for those who wait for this one.
+    """
+
+    found: Final | None
+    """What is to be given and was paid for before; its decision id is empty, unless it repeats a request."""
+    bought: tuple[tuple[str, Outcome], ...]
+    """All that was bought for this question, oldest first, with the ids of its rows in the log. What is added is kept, however the request ends."""
+    seeks: bool
+    """Whether the answer to the same question in other words would do."""
+
+    async def __aenter__(self) -> Self:
+        """Look, and wait."""
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave."""
+
+    async def near(self, features: Features) -> Final | None:
+        """The answer to the nearest question, where what is known of such answers allows to give it."""
+
+    async def keep(self, final: Final, features: Features | None = None) -> None:
+        """Whatever is to be kept of the end of the request, before anybody hears of it; `features` where the answer was got and not found."""
+
+
 class Cache(Protocol):
-    """Answers already paid for, within one tenant."""
+    """What was paid for before, within one tenant or among those who share. A cache that cannot be reached has nothing."""
 
-    async def get(self, key: str) -> bytes | None:
-        """The stored value, or None; a cache that cannot be reached is a miss."""
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Store with the configured time to live."""
+    def visit(self, query: Query, catalogue: Mapping[str, Plan], predictor: str) -> Visit:
+        """One request's visit; `predictor` names the versions of all that would decide."""

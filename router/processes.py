@@ -94,7 +94,7 @@ class Replica:
 @asynccontextmanager
 async def processes(settings: Settings) -> AsyncIterator[tuple[str, list[Replica]]]:
     """The address that all of them serve, and the replicas; they share one Redis and, where none is configured, one worker."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.served().data.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         address = stack.enter_context(_reserved(settings.server.address))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rheostat-routers-")))

@@ -4,7 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.types import Action, Answer, Candidate, Decision, Fate, Features, Finish, Outcome, Prediction, Query, Record, Reward, Usage
+from router.types import Action, Answer, CacheHit, Candidate, Decision, Fate, Features, Finish, Outcome, Prediction, Query, Record, Reward, Usage
+
+_HITS = {
+    CacheHit.EXACT: "answered from the cache",
+    CacheHit.SEMANTIC: "answered from the cache, as the same question in other words",
+    CacheHit.JOINED: "another request for the same answer was under way",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +22,7 @@ class Book:
     prompt: str
     trace_id: str = ""
     arm: str = ""
+    inherited: tuple[str, ...] = ()
 
     def stage(self, index: int, at: float, *, features: Features, prediction: Prediction, decision: Decision, best: Answer | None) -> Record:
         """The row of one decision, as it stood before anything was bought."""
@@ -47,12 +54,13 @@ class Book:
             chances=tuple(decision.chances.get(name, 0.0) for name in offered),
             arm=self.arm,
             value=self.query.knobs.value,
+            inherited=self.inherited,
             policy=decision.policy,
             predictor=prediction.version,
             reason=decision.reason,
         )
 
-    def cached(self, at: float, answer: Answer) -> Record:
+    def cached(self, at: float, answer: Answer, hit: CacheHit) -> Record:
         """The row of an answer that was already paid for."""
         return Record(
             id=f"{self.decision_id}/0",
@@ -66,7 +74,7 @@ class Book:
             in_hand=answer.confidence,
             answer=answer.answer,
             action="stop",
-            reason="answered from the cache",
+            reason=_HITS[hit],
             stop_reason="cached",
         )
 

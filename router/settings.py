@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from router.access.settings import AccessSettings, TlsSettings, exposed
+from router.cache.section import CacheSettings
 from router.section import Section
 from router.tenants import Unit
 from router.terms import BudgetSettings, TenantSettings
@@ -277,7 +278,7 @@ class Settings(BaseSettings):
     fleet: BudgetSettings = BudgetSettings()
     """What all tenants together may spend, and ask."""
     tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
-    cache_seconds: float = Field(3600.0, gt=0)
+    cache: CacheSettings = CacheSettings()
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Settings":

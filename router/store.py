@@ -61,9 +61,29 @@ def pace_key(tenant: str, objective: Objective) -> str:
     return f"rheostat:v1:pace:{{{tenant}}}:{objective.kind}:{objective.window:g}"
 
 
-def cache_entry_key(digest: str) -> str:
-    """String: one cached answer."""
-    return f"rheostat:v1:cache:{digest}"
+def cache_key(kind: str, name: str) -> str:
+    """String: what the cache keeps of one kind (`answer`, `evidence`, `request`), or who is about to make it (`lease`)."""
+    return f"rheostat:v1:{{cache}}:{kind}:{name}"
+
+
+def cache_used_key(shelf: str) -> str:
+    """Sorted set: the keys of what is on a shelf of the cache, by the time they were last used."""
+    return f"rheostat:v1:{{cache}}:used:{shelf}"
+
+
+def cache_sizes_key(shelf: str) -> str:
+    """Hash: bytes that each key on a shelf of the cache takes, and under the empty name all of them together."""
+    return f"rheostat:v1:{{cache}}:sizes:{shelf}"
+
+
+def alike_key(scope: str, encoder: str) -> str:
+    """Stream: the vectors of questions that were answered within one scope of the cache, by one encoder."""
+    return f"rheostat:v1:{{cache}}:alike:{scope}:{encoder}"
+
+
+def checked_key(tenant: str, encoder: str) -> str:
+    """Hash: by similarity, how many questions of a tenant were compared with the nearest one stored, and how many of them were another question."""
+    return f"rheostat:v1:{{cache}}:checked:{tenant}:{encoder}"
 
 
 def stream_key() -> str:

@@ -57,7 +57,7 @@ class TenantSettings(BudgetSettings):
     abstain_below: float = Field(0.0, ge=0, le=1)
     risk: float = Field(1.0, ge=0, le=1)
     """Share of the answers given that may be wrong; 1 promises nothing."""
-    seconds: float | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Within which an answer is wanted; plans that are not expected to be done in time are not bought. None: the caller's deadline alone."""
     exploration: float = Field(0.02, ge=0, le=1)
     """Share of decisions drawn uniformly, so that the log can teach."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from router.admission import Bill
-from router.ports import Describer, Policy, Predictor
+from router.ports import Describer, Policy, Predictor, Visit
 from router.record import Book
-from router.types import Answer, Budget, Ending, Evidence, Features, Final, Knobs, Plan, Query, Receipt, Usage
+from router.types import Answer, Budget, Ending, Evidence, Features, Final, Knobs, Outcome, Plan, Query, Receipt, Usage
 
 NOTHING = Features(vector=np.zeros(0, np.float32), names=(), version="")
 
@@ -57,7 +57,9 @@ class Turn:
     policy: Policy
     plans: tuple[Plan, ...]
     rng: np.random.Generator
+    visit: Visit | None = None  # none: nothing is bought
     evidence: Evidence = field(default_factory=Evidence)
+    inherited: int = 0  # outcomes that it began with
     best: Answer | None = None
     stages: list[tuple[str, Usage]] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
@@ -73,10 +75,30 @@ class Turn:
         """What the request may still spend."""
         return self.query.budget.less(self.bill.usage)
 
+    def inherit(self) -> bool:
+        """Begin with what earlier requests have bought for this question, as far as this one may buy it too; whether there is any of it."""
+        allowed = {plan.id for plan in self.plans}
+        bought = [(origin, outcome) for origin, outcome in (self.visit.bought if self.visit else ()) if outcome.plan in allowed]
+        if bought:
+            origins, outcomes = zip(*bought, strict=True)
+            self.evidence, self.inherited = Evidence(outcomes=outcomes), len(outcomes)
+            self.book = replace(self.book, inherited=origins)
+        return bool(bought)
+
+    def bought(self, row_id: str, outcome: Outcome) -> None:
+        """Take in what a purchase gave."""
+        self.stages.append((outcome.plan, outcome.usage))
+        self.evidence = self.evidence.plus(outcome)
+        self.best = self.predictor.best(self.features, self.evidence)
+        if self.visit:
+            self.visit.bought = (*self.visit.bought, (row_id, outcome))
+
     @property
     def knobs(self) -> Knobs:
-        """The request's, with the bar that keeps its risk."""
+        """The request's, with the bar that keeps its risk; stages are counted with those it began with, as evidence is."""
         knobs = self.query.knobs
+        if self.inherited:
+            knobs = replace(knobs, max_stages=knobs.max_stages + self.inherited)
         return knobs if knobs.risk >= 1 else replace(knobs, abstain_below=max(knobs.abstain_below, self.predictor.bar(knobs.risk)))
 
     def plan(self, name: str) -> Plan:

@@ -135,6 +135,7 @@ class Query:
     seed: int | None = None
     weight: float = 1.0  # its share of a pool that is busy, beside others'
     traced: bool = False  # whether outcomes are to hold their trace, which has every text in it
+    body: str = ""  # digest of what was asked, where the id is the caller's own: the same id again is a repetition, or a mistake
 
     @property
     def text(self) -> str:
@@ -540,13 +541,28 @@ class Reward:
     cost: int = 0
 
 
+class CacheHit(StrEnum):
+    """How an answer that had been paid for before came to be given again."""
+
+    NONE = ""
+    EXACT = "exact"  # the same question on the same terms
+    SEMANTIC = "semantic"  # other words for what is taken to be the same question
+    JOINED = "joined"  # another request for the same was under way
+    REPEATED = "repeated"  # the same request again
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What a request cost, stage by stage."""
 
     usage: Usage
     stages: tuple[tuple[str, Usage], ...] = ()
-    cached: bool = False
+    hit: CacheHit = CacheHit.NONE
+
+    @property
+    def cached(self) -> bool:
+        """Whether the answer had been paid for before."""
+        return self.hit is not CacheHit.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -675,3 +691,4 @@ class Record:
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
     joules: float = 0.0
     energy: str = ""  # how the joules are known: `estimated` or `measured`
+    inherited: tuple[str, ...] = ()  # ids of the rows whose purchases the request began with, oldest first; they were paid for before

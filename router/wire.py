@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -44,6 +45,7 @@ def query_from_pb(query: query_pb2.Query, tenant: Tenant, deadline: float) -> Qu
         seed=query.seed if query.HasField("seed") else None,
         weight=tenant.priority.weight,
         traced=tenant.retention is Retention.FULL,
+        body=blake2b(query.SerializeToString(deterministic=True), digest_size=16).hexdigest() if query.id else "",
     )
 
 
@@ -219,6 +221,7 @@ def _receipt(receipt: Receipt) -> answer_pb2.Receipt:
         usage=usage_to_pb(receipt.usage),
         stages=[answer_pb2.StageUsage(plan=plan, usage=usage_to_pb(usage)) for plan, usage in receipt.stages],
         cached=receipt.cached,
+        cache_hit=f"CACHE_HIT_{receipt.hit.name}" if receipt.cached else None,
     )
 
 

@@ -35,7 +35,7 @@ _COLUMNS = {
     "stop_reason": "VARCHAR", "prompt_tokens": "BIGINT", "kept_tokens": "BIGINT", "discarded_tokens": "BIGINT", "cancelled_tokens": "BIGINT",
     "scored_tokens": "BIGINT", "cost": "BIGINT", "seconds": "DOUBLE", "reward": "DOUBLE", "reward_source": "VARCHAR",
 }  # fmt: skip
-_LATER = {"outcome_tokens": "BIGINT[]"}  # added since: empty in files that are older
+_LATER = {"outcome_tokens": "BIGINT[]", "inherited": "VARCHAR[]"}  # added since: empty in files that are older
 _EMPTY = {"VARCHAR": "''", "BIGINT": "0", "DOUBLE": "'nan'", "BOOLEAN": "false"} | dict.fromkeys(("VARCHAR[]", "DOUBLE[]", "BIGINT[]"), "[]")
 _ALL = _COLUMNS | _LATER
 
@@ -139,7 +139,10 @@ def sample(files: Sequence[Path], into: Path, *, most: int = MOST, version: str 
         there = _names(database, union)
         given = {name: f'"{name}"' if name in there else "NULL" for name in _ALL}
         names = ", ".join(f'coalesce(CAST({given[name]} AS {kind}), {_EMPTY[kind]}) AS "{name}"' for name, kind in _ALL.items())
-        database.execute(f"CREATE TEMP VIEW log AS SELECT {names}, features, filename, file_row_number FROM {union}")
+        database.execute(f"CREATE TEMP VIEW everything AS SELECT {names}, features, filename, file_row_number FROM {union}")
+        # Who began with what another request had bought is left out: that is learned from where it was bought.
+        database.execute("CREATE TEMP TABLE heir AS SELECT DISTINCT decision_id FROM everything WHERE len(inherited) > 0")
+        database.execute("CREATE TEMP VIEW log AS SELECT * FROM everything WHERE decision_id NOT IN (FROM heir)")
         survey = _survey(database, most, version)
         thinned = ", ".join(f'"{name}"' for name in _ALL if name not in ("schema_version", "feature_version"))
         database.execute(

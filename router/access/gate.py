@@ -59,7 +59,7 @@ class Gate:
             return self._borne(brought[0])
         if self._identities and (found := certificates.principal(call.auth_context(), self._identities)):
             return found
-        raise MissingCredentials("send `authorization: Bearer ...` with the call, or show a certificate, as this service asks")
+        raise MissingCredentials("this service asks for credentials: send `authorization: Bearer ...` (--key of the commands), or show a certificate")
 
     def _borne(self, value: str | bytes) -> Principal:
         if not isinstance(value, str) or value[: len(_SCHEME)].lower() != _SCHEME:

@@ -18,6 +18,7 @@ LEFT_OUT = {
     "unrated": "answered, but nobody has said what the answer was worth",
     "unfinished": "cut off, or failed",
     "cached": "answered from the cache, so nothing was decided",
+    "inherited": "began with what an earlier request had bought, which is judged there",
     "batch": "decided together with others, so that nothing was left to chance",
     "older": "logged before the chances of all choices were",
     "other features": "described by another version of the features",
@@ -153,6 +154,8 @@ def _odd(stages: Sequence[Record], planned: bool, version: str) -> str:
     last = stages[-1]
     if last.stop_reason == "cached":
         return "cached"
+    if stages[0].inherited:
+        return "inherited"
     if last.policy == "batch":
         return "batch"
     if any(sum(row.chances) == 0 for row in stages):

@@ -1,12 +1,12 @@
 """Gauges: what is looked up whenever metrics are collected."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from router.ports import Pacer
-from router.telemetry.names import TENANT, UNIT, WINDOW
+from router.telemetry.names import SHELF, TENANT, UNIT, WINDOW
 from router.types import Standing
 
 
@@ -20,6 +20,11 @@ class Gauges:
         """Report how many rows are acknowledged but not shipped, whenever metrics are collected."""
         observe = [lambda _: [Observation(pending())]]
         self._gauge("rheostat.journal.pending", observe, "{record}", "Rows on disk that are still to be shipped")
+
+    def watch_cache(self, taken: Callable[[], Sequence[int]]) -> None:
+        """Report how many bytes of Redis answers and ended requests take."""
+        observe = [lambda _: [Observation(one, {SHELF: shelf}) for shelf, one in zip(("answers", "requests"), taken(), strict=True)]]
+        self._gauge("rheostat.cache.size", observe, "By", "What the cache takes in Redis")
 
     def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
         """Report for each tenant whether the control serves because routing is no better."""

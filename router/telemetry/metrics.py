@@ -8,6 +8,7 @@ from router.telemetry.line import Line, current_line
 from router.telemetry.names import (
     ACTION,
     CALL_SECONDS,
+    CHECK,
     COUNTS,
     ENDING,
     ENERGY,
@@ -54,6 +55,7 @@ class Metrics:
         )
         self._waits = seconds("rheostat.admission.wait", description="Time until a request was let in")
         self._lookups = count("rheostat.cache.lookups", "{lookup}", "Looks into the cache, by what was found")
+        self._checks = count("rheostat.cache.checks", "{check}", "Answers to nearest questions, compared with real ones")
         self._active = meter.create_up_down_counter("rheostat.request.active", "{request}", "Requests being answered")
         self._rejected = count("rheostat.requests.rejected", "{request}", "Calls refused, by reason")
         self._call_seconds = meter.create_histogram(
@@ -101,6 +103,10 @@ class Metrics:
     def looked_up(self, kind: str) -> None:
         """One look into the cache: the kind of entry found, or `miss`."""
         self._lookups.add(1, {KIND: kind})
+
+    def checked(self, *, same: bool) -> None:
+        """One answer that was got to be compared with the one to the nearest question."""
+        self._checks.add(1, {CHECK: "same" if same else "false"})
 
     def rejected(self, reason: str) -> None:
         """One call refused; `reason` is the error's."""

@@ -13,7 +13,9 @@ from google.protobuf import descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from rheostat.v1 import query_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
+from typer.testing import CliRunner
 
+from router.__main__ import app
 from router.access.keyring import Keyring
 from router.access.roles import Role
 from router.app import Service
@@ -102,3 +104,9 @@ async def output(*words: str, **env: str) -> tuple[int, str, str]:
     process = await rheostat(*words, **env)
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def commanded(*words: str, **env: str) -> tuple[int, str, str]:
+    """As `output`, in a thread of this process: there are many, and each would load everything anew."""
+    done = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=env)
+    return done.exit_code, done.stdout, done.stderr

@@ -120,8 +120,8 @@ async def test_settings_are_checked_and_shown(config: Path, tmp_path: Path) -> N
     code, _, err = await output("config", "check", str(wrong))
     assert code == 1
     assert "tenants.acme: Value error, floor and cap contradict one another" in " ".join(err.split())
-    code, out, _ = await output("config", "show", "--json", env={"RHEOSTAT_CACHE_SECONDS": "7"})
-    assert json.loads(out)["cache_seconds"] == 7.0
+    code, out, _ = await output("config", "show", "--json", env={"RHEOSTAT_CACHE__SECONDS": "7"})
+    assert json.loads(out)["cache"]["seconds"] == 7.0
 
 
 async def test_plugins_are_listed() -> None:

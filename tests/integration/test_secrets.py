@@ -22,7 +22,7 @@ from rheostat.v1.tenant_service_pb2_grpc import TenantServiceStub
 from router.access.settings import AccessSettings
 from router.errors import RouterError
 from router.settings import ServerSettings, Settings
-from tests.integration.door import asked, bearing, outcome, output, rheostat, token
+from tests.integration.door import asked, bearing, commanded, outcome, output, rheostat, token
 
 _ENOUGH = 24  # characters of a secret that are not found by chance
 
@@ -60,7 +60,7 @@ async def test_commands_administer_and_no_secret_is_ever_told(
     config = tmp_path / "settings.yaml"
     config.write_text(secured_settings.model_dump_json(exclude={"config"}))
     given = {"RHEOSTAT_CONFIG": str(config)}
-    code, out, err = await output("keys", "create", "--role", "admin", "--offline", **given)
+    code, out, err = await commanded("keys", "create", "--role", "admin", "--offline", **given)
     assert code == 0, err
     admin = out.strip()
     telling = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100", "RHEOSTAT_LOG": "debug"}
@@ -102,45 +102,52 @@ async def test_commands_administer_and_no_secret_is_ever_told(
 async def administered(address: str, admin: str, folder: Path) -> set[str]:
     """By the command line alone; gives the secrets that it showed."""
     given = {"RHEOSTAT_ADDRESS": address, "RHEOSTAT_KEY": admin}
-    code, _, err = await output("tenants", "list", RHEOSTAT_ADDRESS=address)
+    code, _, err = await commanded("tenants", "list", RHEOSTAT_ADDRESS=address)
     assert (code, "MISSING_CREDENTIALS" in err or "UNAUTHENTICATED" in err) == (1, True)
-    code, out, err = await output("tenants", "set", "acme", "floor=0.5", "plans=quick", "cache=false", "--json", **given)
+    code, out, err = await commanded("tenants", "set", "acme", "floor=0.5", "plans=quick", "cache=false", "--json", **given)
     assert code == 0, err
     assert json.loads(out)["floor"] == 0.5
     file = folder / "tenants.yaml"
     file.write_text("acme: {value: 500}\nlab: {plans: [none-such]}")
-    code, _, err = await output("tenants", "import", str(file), **given)
+    code, _, err = await commanded("tenants", "import", str(file), **given)
     assert (code, "none-such" in err) == (1, True)
-    code, out, _ = await output("tenants", "get", "acme", "--json", **given)
+    code, out, _ = await commanded("tenants", "get", "acme", "--json", **given)
     assert json.loads(out)["floor"] == 0.5  # all or nothing
     file.write_text("acme: {value: 500}\nlab: {plans: [quick], retention: none}")
-    code, out, err = await output("tenants", "import", str(file), "--json", **given)
+    code, out, err = await commanded("tenants", "import", str(file), "--json", **given)
     assert code == 0, err
-    code, out, err = await output("tenants", "set", "acme", "value=", "flor=3", **given)
+    code, out, err = await commanded("tenants", "set", "acme", "value=", "flor=3", **given)
     assert (code, "flor=3" in err) == (1, True)
-    code, out, _ = await output("tenants", "list", "--json", **given)
+    code, out, _ = await commanded("tenants", "list", "--json", **given)
     found = {one["name"]: one for one in json.loads(out)}
     assert (found["acme"]["value"], found["lab"]["retention"], found["default"]["source"]) == (500, "none", "file")
-    code, out, err = await output("promote", "status", "--tenant", "lab", "--json", RHEOSTAT_CONFIG=str(folder / "settings.yaml"))
+    code, out, err = await commanded("promote", "status", "--tenant", "lab", "--json", RHEOSTAT_CONFIG=str(folder / "settings.yaml"))
     assert (code, json.loads(out or "null")) == (0, {"promotion": None, "guard": ANY}), err
-    code, out, _ = await output("keys", "create", "--role", "caller", "--tenant", "lab", **given)
+    code, out, _ = await commanded("keys", "create", "--role", "caller", "--tenant", "lab", **given)
     first = out.strip()
-    code, out, _ = await output("ask", "What is 2 + 2?", "--address", address, "--key", first, "--json")
+    code, out, _ = await commanded("ask", "What is 2 + 2?", "--address", address, "--key", first, "--json")
     assert code == 0
-    code, out, _ = await output("keys", "rotate", first.split("_")[1], "--overlap", "0", "--json", **given)
+    code, out, _ = await commanded("keys", "rotate", first.split("_")[1], "--overlap", "0", "--json", **given)
     second = json.loads(out)["secret"]
-    code, _, err = await output("ask", "What is 2 + 2?", "--address", address, "--key", first)
+    code, _, err = await commanded("ask", "What is 2 + 2?", "--address", address, "--key", first)
     assert code == 1
-    code, out, _ = await output("keys", "list", "--json", **given)
+    code, out, _ = await commanded("keys", "list", "--json", **given)
     assert {one["tenant"] for one in json.loads(out)} == {"", "lab"}
-    code, out, _ = await output("keys", "revoke", first.split("_")[1], **given)
+    code, out, err = await commanded("keys", "list", **given)
+    assert (code, "lab" in out, second in out) == (0, True, False), err
+    code, out, _ = await commanded("keys", "revoke", first.split("_")[1], **given)
     assert code == 0
-    code, out, _ = await output("tenants", "delete", "acme", **given)
+    code, out, _ = await commanded("tenants", "delete", "acme", **given)
     assert code == 0
-    code, out, _ = await output("tenants", "changes", "--json", **given)
+    code, out, _ = await commanded("tenants", "changes", "--json", **given)
     assert [one["action"] for one in json.loads(out)] == [
         *("deleted", "key revoked", "key rotated", "key created", "created", "updated", "created", "key created"),
     ]
+    code, out, err = await commanded("tenants", "changes", "lab", **given)
+    assert (code, "key rotated" in out, 'retention: null -> "none"' in out) == (0, True, True), err
+    for words in (("get", "lab"), ("list",)):
+        code, out, err = await commanded("tenants", *words, **given)
+        assert (code, "lab" in out, "stored" in out) == (0, True, True), err
     return {key.rpartition("_")[2] for key in (admin, first, second)}
 
 
@@ -174,6 +181,8 @@ async def test_serve_will_not_let_everybody_in_from_elsewhere(secured_settings: 
     config = tmp_path / "settings.yaml"
     exposed = secured_settings.model_copy(update={"access": AccessSettings(), "server": ServerSettings(address="0.0.0.0:0")})
     config.write_text(exposed.model_dump_json(exclude={"config"}))
-    code, _, err = await output("serve", RHEOSTAT_CONFIG=str(config))
-    assert code == 1
-    assert "access.open: true" in " ".join(err.split())
+    for count in ("1", "2"):
+        code, _, err = await output("serve", RHEOSTAT_CONFIG=str(config), RHEOSTAT_SERVER__PROCESSES=count)
+        assert code == 1
+        assert "access.open: true" in " ".join(err.split())
+        assert "router process" not in err  # it was seen before any was started

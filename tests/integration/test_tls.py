@@ -33,7 +33,7 @@ class Authority:
         self.file = folder / "ca.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _made(self, name: str, sans: list[x509.GeneralName] | None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    def _made(self, name: str, sans: list[x509.GeneralName] | None, days: float = 1) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -42,17 +42,17 @@ class Authority:
             .issuer_name(subject if sans is None else self._certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - datetime.timedelta(days=9))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(sans is None, None), critical=True)
         )
         if sans:
             builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
         return builder.sign(key if sans is None else self._key, hashes.SHA256()), key
 
-    def issue(self, name: str, *sans: x509.GeneralName) -> tuple[Path, Path]:
-        """Files of a certificate and its key."""
-        certificate, key = self._made(name, list(sans))
+    def issue(self, name: str, *sans: x509.GeneralName, days: float = 1) -> tuple[Path, Path]:
+        """Files of a certificate and its key, good for so many days from now."""
+        certificate, key = self._made(name, list(sans), days)
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -134,6 +134,8 @@ async def test_a_certificate_is_whose_call_it_is(secured_settings: Settings, aut
             assert await planned(stub, "poor") == "INVALID_CREDENTIALS"
         async with securely(running.address, authority.file) as stub:
             assert await planned(stub, "poor") == "UNAVAILABLE"
+        async with securely(running.address, authority.file, authority.issue("boss", days=-1)) as stub:
+            assert await planned(stub, "poor") == "UNAVAILABLE"  # it has ended
         (authority.folder / "other").mkdir()
         async with securely(running.address, authority.file, Authority(authority.folder / "other").issue("boss")) as stub:
             assert await planned(stub, "poor") == "UNAVAILABLE"

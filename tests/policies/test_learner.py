@@ -231,3 +231,13 @@ def test_what_the_caller_says_that_a_plan_cost_is_learned_once():
         forecasts = (Forecast(plan="a", success=0.5, low=0.4, high=0.6, tokens=1, cost=10.0, seconds=1),)
         found = correct(posterior, Prediction(in_hand=0.0, forecasts=forecasts, version="v", context=np.array([0.25, -0.5], np.float32)))
         assert found.cost[0] == pytest.approx(30.0, rel=0.1)
+
+
+def test_a_purchase_counts_once_however_many_requests_began_with_it() -> None:
+    rows = a_log(20)
+    heirs = [
+        replace(row, id=f"heir-{row.id}", decision_id=f"heir-{row.decision_id}", inherited=("t0/0",) if row.kind == "stage" else ())
+        for row in a_log(20, rate=0.1)
+    ]
+    learner = folded([*rows, *heirs])
+    assert (learner.outcomes, success(learner)) == (folded(rows).outcomes, success(folded(rows)))

@@ -60,6 +60,15 @@ def test_the_first_row_of_an_id_counts(rows, tmp_path):
     assert [repr(one) for one in found] == [repr(one) for one in once]
 
 
+def test_what_another_request_bought_is_not_learned_from_twice(rows, tmp_path):
+    heirs = [
+        replace(row, id=f"heir-{row.id}", decision_id=f"heir-{row.decision_id}", inherited=("d/0",) if row.kind == "stage" else ()) for row in rows
+    ]
+    survey, found = decisions(written([*rows, *heirs], tmp_path), tmp_path)
+    assert (survey.decisions, len(found)) == (120, 120)
+    assert not [one.id for one in found if one.id.startswith("heir-")]
+
+
 def test_what_people_wrote_is_never_read(rows, tmp_path):
     file = written(rows, tmp_path)
     table = pq.read_table(file)

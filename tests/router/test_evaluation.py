@@ -171,6 +171,7 @@ def test_an_episode_is_what_its_rows_say(tmp_path):
         ({"1": {"stage": 2}}, "unfinished"),
         ({"0": {"chances": (0.0, 0.0, 0.0)}}, "older"),
         ({"1": {"stop_reason": "cached"}}, "cached"),
+        ({"0": {"inherited": ("c/0",)}, "1": {"inherited": ("c/0",)}}, "inherited"),
         ({"1": {"policy": "batch"}}, "batch"),
         ({"0": {"feature_version": "w"}}, "other features"),
         ({"0": {"outcome_scores": ()}}, "damaged"),

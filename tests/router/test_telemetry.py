@@ -260,3 +260,15 @@ with open_telemetry() as telemetry:
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, check=False, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 12
+
+
+def test_how_the_cache_fares_is_told(heard: Listener) -> None:
+    heard.telemetry.watch_cache(lambda: [300, 20])
+    for kind in ("miss", "exact", "exact", "semantic"):
+        heard.telemetry.looked_up(kind)
+    for same in (True, True, False):
+        heard.telemetry.checked(same=same)
+    told = {point["rheostat.cache.kind"]: count for point, count in heard.points("rheostat.cache.lookups")}
+    assert told == {"miss": 1, "exact": 2, "semantic": 1}
+    assert {point["rheostat.cache.check"]: count for point, count in heard.points("rheostat.cache.checks")} == {"same": 2, "false": 1}
+    assert {point["rheostat.cache.shelf"]: taken for point, taken in heard.points("rheostat.cache.size")} == {"answers": 300, "requests": 20}

@@ -1,6 +1,11 @@
 """Tenants as messages, and field masks."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from rheostat.v1 import tenant_pb2 as pb
 
 from router.errors import InvalidTerms
@@ -91,3 +96,25 @@ def test_violations_have_the_paths_of_the_message() -> None:
     found = wire.located(InvalidTerms(violations=[("value", "a"), ("risk", "b"), ("", "c")], tenant="acme"))
     assert found.violations == (("tenant.value_microdollars", "a"), ("tenant.risk", "b"), ("tenant", "c"))
     assert found.metadata == {"tenant": "acme"}
+
+
+KINDS = {
+    pb.Tenant.DESCRIPTOR.fields_by_name["floor"].cpp_type: st.floats() | st.sampled_from([0.0, 0.5, 1.0, 60.0]),
+    pb.Tenant.DESCRIPTOR.fields_by_name["concurrency"].cpp_type: st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9),
+    pb.Tenant.DESCRIPTOR.fields_by_name["max_stages"].cpp_type: st.integers(-(2**31), 2**31 - 1) | st.integers(0, 9),
+    pb.Tenant.DESCRIPTOR.fields_by_name["guard"].cpp_type: st.booleans(),
+    pb.Tenant.DESCRIPTOR.fields_by_name["priority"].cpp_type: st.integers(0, 2),
+    pb.Tenant.DESCRIPTOR.fields_by_name["policy"].cpp_type: st.text(max_size=9),
+}
+STATED = {field: KINDS[pb.Tenant.DESCRIPTOR.fields_by_name[field].cpp_type] for field in set(wire.FIELDS.values()) - {"plans"}}
+
+
+@given(st.fixed_dictionaries({}, optional=STATED | {"plans": st.lists(st.text(max_size=3), max_size=3)}))
+def test_whatever_a_message_states_is_understood_or_refused(stated: dict) -> None:
+    try:
+        terms = TenantSettings(**wire.given(pb.Tenant(**stated)))
+    except ValidationError:  # which names the field
+        return
+    one = Tenancy(name="acme", terms=terms, etag="")
+    assert TenantSettings(**wire.given(wire.tenant_to_pb(one))) == terms
+    json.dumps(wire.told(wire.tenant_to_pb(one)), allow_nan=False)

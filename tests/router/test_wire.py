@@ -14,6 +14,7 @@ from router.types import (
     Action,
     Answer,
     Budget,
+    CacheHit,
     Candidate,
     Decision,
     EnergySource,
@@ -162,13 +163,13 @@ def test_a_stage_has_its_outcome_only_once_it_is_there():
 
 @pytest.mark.parametrize("ending", ["stopped", "abstained", "deadline", "budget", "stages", "degraded"])
 def test_every_ending_can_be_told(ending):
-    receipt = Receipt(usage=USAGE, stages=(("a", USAGE),), cached=True)
+    receipt = Receipt(usage=USAGE, stages=(("a", USAGE),), hit=CacheHit.EXACT)
     final = router_wire.event_to_pb(Final(decision_id="d", answer=None, receipt=receipt, ending=ending, degraded=("STORE_UNAVAILABLE",))).final
     assert not final.HasField("answer")
     usage = {"prompt_tokens": "1", "kept_tokens": "2", "cost_microdollars": "3", "seconds": 0.5, "energy_source": "ENERGY_SOURCE_ESTIMATED"}
     assert _plain(final) == {
         "decision_id": "d",
-        "receipt": {"usage": usage, "stages": [{"plan": "a", "usage": usage}], "cached": True},
+        "receipt": {"usage": usage, "stages": [{"plan": "a", "usage": usage}], "cached": True, "cache_hit": "CACHE_HIT_EXACT"},
         "ending": f"ENDING_{ending.upper()}",
         "degraded": ["STORE_UNAVAILABLE"],
     }
@@ -197,3 +198,12 @@ def test_an_explanation_has_stages_and_rewards():
             {"reward": 1.0, "source": "REWARD_SOURCE_USER", "report_time": "1970-01-01T00:00:02.500Z", "stage": 0},
         ],
     }
+
+
+def test_a_query_with_an_id_of_the_callers_own_is_known_by_what_it_asks():
+    def body(**given):
+        return router_wire.query_from_pb(query_pb2.Query(messages=[query_pb2.Message(content="?")], **given), Tenant(id="t"), 1.0).body
+
+    assert body() == ""
+    assert body(id="r") == body(id="r") != ""
+    assert len({body(id="r"), body(id="r", seed=1), body(id="r", knobs=query_pb2.Knobs(cache=True)), body(id="r", task="TASK_MATH")}) == 4

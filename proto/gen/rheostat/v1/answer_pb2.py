@@ -27,23 +27,25 @@ from rheostat.v1 import outcome_pb2 as rheostat_dot_v1_dot_outcome__pb2
 from rheostat.v1 import usage_pb2 as rheostat_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18rheostat/v1/answer.proto\x12\x0brheostat.v1\x1a\x1arheostat/v1/decision.proto\x1a\x19rheostat/v1/outcome.proto\x1a\x17rheostat/v1/usage.proto\"H\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0c\n\x04plan\x18\x04 \x01(\t\"=\n\nStageUsage\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.rheostat.v1.Usage\"e\n\x07Receipt\x12!\n\x05usage\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.Usage\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.rheostat.v1.StageUsage\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\"\xd0\x01\n\nStageEvent\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12+\n\nprediction\x18\x03 \x01(\x0b\x32\x17.rheostat.v1.Prediction\x12\'\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x15.rheostat.v1.Decision\x12%\n\x07outcome\x18\x05 \x01(\x0b\x32\x14.rheostat.v1.Outcome\x12!\n\x04\x62\x65st\x18\x06 \x01(\x0b\x32\x13.rheostat.v1.Answer\"\xa5\x01\n\x0b\x46inalAnswer\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12#\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.rheostat.v1.Answer\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.rheostat.v1.Receipt\x12#\n\x06\x65nding\x18\x04 \x01(\x0e\x32\x13.rheostat.v1.Ending\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t*\x9a\x01\n\x06\x45nding\x12\x16\n\x12\x45NDING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NDING_STOPPED\x10\x01\x12\x14\n\x10\x45NDING_ABSTAINED\x10\x02\x12\x13\n\x0f\x45NDING_DEADLINE\x10\x03\x12\x11\n\rENDING_BUDGET\x10\x04\x12\x11\n\rENDING_STAGES\x10\x05\x12\x13\n\x0f\x45NDING_DEGRADED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18rheostat/v1/answer.proto\x12\x0brheostat.v1\x1a\x1arheostat/v1/decision.proto\x1a\x19rheostat/v1/outcome.proto\x1a\x17rheostat/v1/usage.proto\"H\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0c\n\x04plan\x18\x04 \x01(\t\"=\n\nStageUsage\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12!\n\x05usage\x18\x02 \x01(\x0b\x32\x12.rheostat.v1.Usage\"\x8f\x01\n\x07Receipt\x12!\n\x05usage\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.Usage\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.rheostat.v1.StageUsage\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\x12(\n\tcache_hit\x18\x04 \x01(\x0e\x32\x15.rheostat.v1.CacheHit\"\xd0\x01\n\nStageEvent\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12+\n\nprediction\x18\x03 \x01(\x0b\x32\x17.rheostat.v1.Prediction\x12\'\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x15.rheostat.v1.Decision\x12%\n\x07outcome\x18\x05 \x01(\x0b\x32\x14.rheostat.v1.Outcome\x12!\n\x04\x62\x65st\x18\x06 \x01(\x0b\x32\x13.rheostat.v1.Answer\"\xa5\x01\n\x0b\x46inalAnswer\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12#\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x13.rheostat.v1.Answer\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.rheostat.v1.Receipt\x12#\n\x06\x65nding\x18\x04 \x01(\x0e\x32\x13.rheostat.v1.Ending\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t*\x9a\x01\n\x06\x45nding\x12\x16\n\x12\x45NDING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NDING_STOPPED\x10\x01\x12\x14\n\x10\x45NDING_ABSTAINED\x10\x02\x12\x13\n\x0f\x45NDING_DEADLINE\x10\x03\x12\x11\n\rENDING_BUDGET\x10\x04\x12\x11\n\rENDING_STAGES\x10\x05\x12\x13\n\x0f\x45NDING_DEGRADED\x10\x06*\x80\x01\n\x08\x43\x61\x63heHit\x12\x19\n\x15\x43\x41\x43HE_HIT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41\x43HE_HIT_EXACT\x10\x01\x12\x16\n\x12\x43\x41\x43HE_HIT_SEMANTIC\x10\x02\x12\x14\n\x10\x43\x41\x43HE_HIT_JOINED\x10\x03\x12\x16\n\x12\x43\x41\x43HE_HIT_REPEATED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rheostat.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENDING']._serialized_start=741
-  _globals['_ENDING']._serialized_end=895
+  _globals['_ENDING']._serialized_start=784
+  _globals['_ENDING']._serialized_end=938
+  _globals['_CACHEHIT']._serialized_start=941
+  _globals['_CACHEHIT']._serialized_end=1069
   _globals['_ANSWER']._serialized_start=121
   _globals['_ANSWER']._serialized_end=193
   _globals['_STAGEUSAGE']._serialized_start=195
   _globals['_STAGEUSAGE']._serialized_end=256
-  _globals['_RECEIPT']._serialized_start=258
-  _globals['_RECEIPT']._serialized_end=359
-  _globals['_STAGEEVENT']._serialized_start=362
-  _globals['_STAGEEVENT']._serialized_end=570
-  _globals['_FINALANSWER']._serialized_start=573
-  _globals['_FINALANSWER']._serialized_end=738
+  _globals['_RECEIPT']._serialized_start=259
+  _globals['_RECEIPT']._serialized_end=402
+  _globals['_STAGEEVENT']._serialized_start=405
+  _globals['_STAGEEVENT']._serialized_end=613
+  _globals['_FINALANSWER']._serialized_start=616
+  _globals['_FINALANSWER']._serialized_end=781
 # @@protoc_insertion_point(module_scope)

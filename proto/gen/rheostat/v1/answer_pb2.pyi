@@ -19,6 +19,14 @@ class Ending(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENDING_BUDGET: _ClassVar[Ending]
     ENDING_STAGES: _ClassVar[Ending]
     ENDING_DEGRADED: _ClassVar[Ending]
+
+class CacheHit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CACHE_HIT_UNSPECIFIED: _ClassVar[CacheHit]
+    CACHE_HIT_EXACT: _ClassVar[CacheHit]
+    CACHE_HIT_SEMANTIC: _ClassVar[CacheHit]
+    CACHE_HIT_JOINED: _ClassVar[CacheHit]
+    CACHE_HIT_REPEATED: _ClassVar[CacheHit]
 ENDING_UNSPECIFIED: Ending
 ENDING_STOPPED: Ending
 ENDING_ABSTAINED: Ending
@@ -26,6 +34,11 @@ ENDING_DEADLINE: Ending
 ENDING_BUDGET: Ending
 ENDING_STAGES: Ending
 ENDING_DEGRADED: Ending
+CACHE_HIT_UNSPECIFIED: CacheHit
+CACHE_HIT_EXACT: CacheHit
+CACHE_HIT_SEMANTIC: CacheHit
+CACHE_HIT_JOINED: CacheHit
+CACHE_HIT_REPEATED: CacheHit
 
 class Answer(_message.Message):
     __slots__ = ("text", "answer", "confidence", "plan")
@@ -48,14 +61,16 @@ class StageUsage(_message.Message):
     def __init__(self, plan: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("usage", "stages", "cached")
+    __slots__ = ("usage", "stages", "cached", "cache_hit")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
     usage: _usage_pb2.Usage
     stages: _containers.RepeatedCompositeFieldContainer[StageUsage]
     cached: bool
-    def __init__(self, usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageUsage, _Mapping]]] = ..., cached: _Optional[bool] = ...) -> None: ...
+    cache_hit: CacheHit
+    def __init__(self, usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., stages: _Optional[_Iterable[_Union[StageUsage, _Mapping]]] = ..., cached: _Optional[bool] = ..., cache_hit: _Optional[_Union[CacheHit, str]] = ...) -> None: ...
 
 class StageEvent(_message.Message):
     __slots__ = ("decision_id", "index", "prediction", "decision", "outcome", "best")

@@ -1,0 +1,1 @@
+"""The cache: what was paid for once is not paid for again."""
