@@ -61,6 +61,8 @@ _SENSIBLE: dict[str, tuple[Any, ...]] = {
 def sensible(**values: Any) -> None:
     """More values that make sense, by the names of fields."""
     _SENSIBLE.update(values)
+    _scalar.cache_clear()
+    _messages.cache_clear()
 
 
 def messages(descriptor: Descriptor) -> st.SearchStrategy[Message]:
@@ -139,14 +141,18 @@ def _kinds(field: FieldDescriptor) -> tuple[st.SearchStrategy[Any], st.SearchStr
         return st.sampled_from(_SENSIBLE.get(field.name, numbers[1:3] or numbers)), st.integers(*_SIGNED) | st.sampled_from(numbers)
     if field.type in _INTEGERS:
         low, high = _INTEGERS[field.type]
-        return st.sampled_from(_SENSIBLE.get(field.name, (1, 2, 3))), st.sampled_from((low, high, 0, high // 2)) | st.integers(low, high)
+        return _named(field, int, (1, 2, 3)), st.sampled_from((low, high, 0, high // 2)) | st.integers(low, high)
     if field.type in (_F.TYPE_DOUBLE, _F.TYPE_FLOAT):
         single = field.type == _F.TYPE_FLOAT
-        return st.sampled_from(_SENSIBLE.get(field.name, (0.0, 0.5, 1.0))), st.floats(width=32 if single else 64) | st.sampled_from(
-            (-1.0, 3e38 if single else 1e300)
-        )
+        return _named(field, float, (0.0, 0.5, 1.0)), st.floats(width=32 if single else 64) | st.sampled_from((-1.0, 3e38 if single else 1e300))
     if field.type == _F.TYPE_BOOL:
         return st.booleans(), st.booleans()
     if field.type == _F.TYPE_BYTES:
         return st.binary(max_size=8), st.binary(max_size=200)
-    return st.sampled_from(_SENSIBLE.get(field.name, ("a", "d"))), st.sampled_from(_ODD) | st.text(_LETTERS, max_size=80)
+    return _named(field, str, ("a", "d")), st.sampled_from(_ODD) | st.text(_LETTERS, max_size=80)
+
+
+def _named(field: FieldDescriptor, kind: type, otherwise: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """What makes sense by the field's name, where that is of its kind."""
+    named = tuple(value for value in _SENSIBLE.get(field.name, ()) if isinstance(value, kind))
+    return st.sampled_from(named or otherwise)

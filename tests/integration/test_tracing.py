@@ -29,7 +29,7 @@ from tests.otlp import Collector, collecting, plain
 
 SECRET = "How many apples does Zebedee have?"
 PLANS = {
-    "first": PlanSettings(pool="small", strategy="short_m_at_k", options={"k": 8, "m": 1}, tokens=20_000, cost=9_000, price=CHEAP),
+    "first": PlanSettings(pool="small", strategy="short_m_at_k", options={"k": 48, "m": 1}, tokens=80_000, cost=40_000, price=CHEAP),
     "best": PlanSettings(pool="scored", strategy="best_of_n", options={"n": 4}, tokens=20_000, cost=9_000, price=(0.1, 0.4, 0.2)),
     "long": LONG["long"],
 }
@@ -123,7 +123,7 @@ def ended(spans: dict[bytes, tuple[str, Span]]) -> bool:
 
 async def test_a_request_is_one_trace_through_router_and_worker(traced: Traced) -> None:
     trace, span, metadata = caller(0xABC)
-    final = await final_of(traced.stub.AnswerQuery(asked(f"{STORY} {SECRET}", "first"), timeout=60, metadata=metadata))
+    final = await final_of(traced.stub.AnswerQuery(asked(f"{LEGS} {SECRET}", "first"), timeout=60, metadata=metadata))
     spans = await traced.spans(trace, ended)
     (served,) = [one for service, one in spans.values() if one.name == "rheostat.v1.RouterService/AnswerQuery"]
     assert (served.parent_span_id.hex(), served.kind) == (span, Span.SPAN_KIND_SERVER)
@@ -137,7 +137,7 @@ async def test_a_request_is_one_trace_through_router_and_worker(traced: Traced) 
     assert {parent for *_, parent in chats} == {workflow.name}
     told = [plain(one.attributes) for _, one, _ in chats]
     usage = final.receipt.usage
-    assert len(told) == usage.samples >= 8
+    assert len(told) == usage.samples >= 48
     assert sum(one["gen_ai.usage.input_tokens"] for one in told) == usage.prompt_tokens
     written = {fate: sum(one["gen_ai.usage.output_tokens"] for one in told if one["rheostat.token.fate"] == fate) for fate in ("kept", "cancelled")}
     assert usage.cancelled_tokens > 0

@@ -71,11 +71,13 @@ def loaded(send: Send, found: list[Subject], closed: dict[str, dict], seconds: f
 
 
 def flat(send: Send, subject: Subject, calls: int) -> dict[str, float]:
-    """Megabytes before and after so many calls, once warm."""
+    """Megabytes before, half-way through and after so many calls, once warm."""
     send(subject, concurrency=CALLERS, seconds=0, calls=calls // 5)
-    before = subject.process.memory_info().rss
-    send(subject, concurrency=CALLERS, seconds=0, calls=calls)
-    return {"calls": calls, "before_mb": before / 1e6, "after_mb": subject.process.memory_info().rss / 1e6}
+    told = {"calls": calls, "before_mb": subject.process.memory_info().rss / 1e6}
+    for name in ("half_mb", "after_mb"):
+        send(subject, concurrency=CALLERS, seconds=0, calls=calls // 2)
+        told[name] = subject.process.memory_info().rss / 1e6
+    return told
 
 
 def measured(peers: Path | None, rounds: int, seconds: float, calls: int) -> dict:
