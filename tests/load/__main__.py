@@ -13,6 +13,7 @@ import psutil
 import typer
 from rich.console import Console
 
+from tests.load.fairness import fairness
 from tests.load.report import judged, show
 from tests.load.subjects import Subject, cores, subjects
 
@@ -93,7 +94,10 @@ def measured(peers: Path | None, rounds: int, seconds: float, calls: int) -> dic
         console.print(f"Memory over {calls:,} requests ...")
         memory = {one.name: flat(client.send, one, calls) for one in found if one.name in ("PlanQuery", "AnswerQuery, cached")}
         client.close()
-    return {"cores": cores(), "closed": closed, "open": opened, "memory": memory}
+    console.print("A flood of one tenant beside another that is calm ...")
+    with tempfile.TemporaryDirectory(prefix="rheostat-load-") as folder:
+        shares = fairness(Path(folder), 4 * seconds)
+    return {"cores": cores(), "closed": closed, "open": opened, "memory": memory, "fairness": shares}
 
 
 def main(

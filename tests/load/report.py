@@ -5,6 +5,7 @@ from rich.table import Table
 
 AIMS = {"PlanQuery": 0.6, "AnswerQuery, cached": 0.5}  # of the echo's throughput
 P99_AIM = 3.0  # times the echo's, each at half of its own throughput
+FLOODED = 1.2  # times a tenant's p99 alone
 FLAT = 1.03  # memory afterwards, times half-way
 
 
@@ -24,6 +25,9 @@ def judged(found: dict) -> list[dict]:
     for name, row in found["memory"].items():
         ratio = row["after_mb"] / row["half_mb"]  # caches may fill at first
         aims.append({"aim": f"{name}: memory flat over {row['calls']:,} requests", "found": ratio, "met": ratio <= FLAT})
+    calm = found["fairness"]
+    ratio = calm["beside the flood"]["p99_ms"] / calm["alone"]["p99_ms"]
+    aims.append({"aim": f"a tenant's p99 beside another's flood at most {FLOODED:g} times what it is alone", "found": ratio, "met": ratio <= FLOODED})
     return aims
 
 
@@ -60,7 +64,10 @@ def show(found: dict, out: Console) -> None:
     memory = Table("call", "requests", "MB before", "half-way", "after", title="Memory")
     for name, row in found["memory"].items():
         memory.add_row(name, f"{row['calls']:,}", *(f"{row[name]:.0f}" for name in ("before_mb", "half_mb", "after_mb")))
-    out.print(closed, opened, memory, aims)
+    shares = Table("tenant", "per second", "p50 ms", "p99 ms", "failed", title="Fair shares: 20 calls a second beside 256 callers who never rest")
+    for name, row in found["fairness"].items():
+        shares.add_row(name, f"{row['per_second']:,.0f}", *_ms(row, "p50_ms", "p99_ms"), f"{row['failed']:.0f}")
+    out.print(closed, opened, memory, shares, aims)
     out.print(f"Server on core {found['cores'][0]}; client, Redis and worker on core {found['cores'][1]}", style="dim")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +99,24 @@ def subjects(folder: Path, peers: Path | None) -> Iterator[list[Subject]]:
 
 
 @contextmanager
-def rheostat(folder: Path, server: int, others: int) -> Iterator[tuple[psutil.Process, str]]:
-    """`rheostat serve` as it is out of the box, on its core; its Redis and a worker that answers at once on the other."""
+def rheostat(
+    folder: Path, server: int, others: int, *, tenants: Mapping[str, dict] | None = None, pace: float = 0.0, slots: int = 0
+) -> Iterator[tuple[psutil.Process, str]]:
+    """`rheostat serve` as it is out of the box, but for these tenants, on its core; its Redis and a worker on the other.
+
+    The worker answers at once or, where there is a `pace`, so many seconds later, `slots` samples at a time.
+    """
     (state := folder / "redis").mkdir()
     redis = RedisServer(state)
     psutil.Process(redis.process.pid).cpu_affinity([others])
     worker, config = f"unix:{folder}/worker.sock", folder / "settings.yaml"
-    settings = Settings(data=folder / "data", redis_url=redis.url, server={"address": "127.0.0.1:0"}, worker={"address": worker})
+    settings = Settings(
+        data=folder / "data", redis_url=redis.url, server={"address": "127.0.0.1:0"}, worker={"address": worker}, tenants=tenants or {"default": {}}
+    )
     config.write_text(settings.model_dump_json(exclude={"config"}))
     try:
         with (
-            started([sys.executable, "-m", "tests.load.instant", worker], others, None),
+            started([sys.executable, "-m", "tests.load.instant", worker, str(pace), str(slots)], others, None),
             started([sys.executable, "-m", "router", "serve"], server, r"--address (\S+)", RHEOSTAT_CONFIG=str(config)) as running,
         ):
             yield running
