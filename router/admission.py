@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
-from uuid import uuid4
 
 import structlog
 
@@ -58,24 +57,24 @@ class Admission:
 
     @asynccontextmanager
     async def admit(
-        self, query: Query, request_id: str, worst: Amount, ttl: float, *, least: Amount | None = None, patience: float = float("inf")
+        self, query: Query, decision_id: str, worst: Amount, ttl: float, *, least: Amount | None = None, patience: float = float("inf")
     ) -> AsyncIterator[Bill]:
         """Hold the worst case, or `least` where the budget is tight, for at most `ttl` seconds, and settle at exit what the bill says.
 
-        Waits at most `patience` seconds for a permit. Raises Overloaded, RateLimited, BudgetExhausted or DeadlineExceeded.
+        The hold has the decision's id, so that what is logged of a decision can be settled by whoever finds it. Waits at most `patience` seconds for
+        a permit. Raises Overloaded, RateLimited, BudgetExhausted or DeadlineExceeded.
         """
-        hold_id = f"{request_id}/{uuid4().hex}"  # a client may repeat its request's id, and pays each time
         async with self._turnstile.inside(query.tenant, query.weight, patience) as waited:
             self._telemetry.active(1)
             self._telemetry.waited(waited)
             try:
                 with self._telemetry.step("admission"):
-                    bill = await self._reserved(query.tenant, hold_id, worst, ttl, least)
+                    bill = await self._reserved(query.tenant, decision_id, worst, ttl, least)
                 try:
                     yield bill
                 finally:
                     with self._telemetry.step("settle"):
-                        await self.uncancelled(self._ledger.settle(query.tenant, hold_id, bill.usage.amount))
+                        await self.uncancelled(self._ledger.settle(query.tenant, decision_id, bill.usage.amount))
             finally:
                 self._telemetry.active(-1)
 

@@ -39,6 +39,7 @@ from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
 from router.ledger.ledger import RedisLedger
+from router.ledger.recovery import logged, recover
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
@@ -104,6 +105,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         tenants = Tenants({})
         register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
         ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
+        await stack.enter_async_context(background(recovery=recover(await asyncio.to_thread(logged, settings.data / settings.journal.name), ledger)))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
         telemetry.watch_journal(lambda: journal.pending)

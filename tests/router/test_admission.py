@@ -110,16 +110,6 @@ async def test_one_too_many_is_refused_at_once(admission: Admission, ledger: Red
         pass
 
 
-async def test_a_repeated_request_pays_again(admission: Admission, ledger: RedisLedger) -> None:
-    async with admission.admit(QUERY, "same", Amount(400), 60) as first, admission.admit(QUERY, "same", Amount(400), 60) as second:
-        first.charge(Usage(cost=30))
-        second.charge(Usage(cost=40))
-        assert await ledger.spent("t") == (0, 800)
-    async with admission.admit(QUERY, "same", Amount(400), 60) as third:
-        third.charge(Usage(cost=50))
-    assert await ledger.spent("t") == (120, 0)
-
-
 async def test_no_budget_gives_the_permit_back(admission: Admission) -> None:
     for _ in range(5):
         with pytest.raises(BudgetExhausted):
