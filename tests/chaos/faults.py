@@ -48,11 +48,6 @@ class Faults:
         """How often a router may have been without Redis."""
         return sum(count for name, count in self.counts.items() if "Redis" in name)
 
-    @property
-    def deaths(self) -> int:
-        """Routers that were killed."""
-        return self.counts["router killed"] + self.counts["clock skewed"]
-
     async def strike(self, seconds: float) -> None:
         """One fault after another, some at a time, for so long; each kind once before any comes again."""
         end, order, running = asyncio.get_running_loop().time() + seconds, [], set()

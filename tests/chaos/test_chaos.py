@@ -10,8 +10,7 @@ import pytest
 from router.types import Record
 from tests.chaos.__main__ import chaos
 from tests.chaos.checks import violations
-from tests.chaos.town import WORST
-from tests.chaos.traffic import CALLERS, Promises
+from tests.chaos.traffic import Promises
 
 ROW = Record(id="d/0", kind="stage", decision_id="d", tenant="lab", at=0.0, plan="once", stop_reason="done", cost=10)
 REWARD = Record(id="d/-1/verifier", kind="reward", decision_id="d", tenant="lab", at=0.0, stage=-1, reward=1.0, reward_source="verifier")
@@ -22,8 +21,8 @@ SPENT = {"lab": (10, 0)}
 class Struck:
     """Faults that were."""
 
-    def __init__(self, deaths: int = 0, outages: int = 0) -> None:
-        self.deaths, self.outages, self.counts = deaths, outages, Counter()
+    def __init__(self, outages: int = 0) -> None:
+        self.outages, self.counts = outages, Counter()
 
 
 @pytest.mark.timeout(300)
@@ -48,7 +47,7 @@ def test_kept_promises_are_no_violations() -> None:
         ({"logged": [replace(ROW, cost=9), REWARD]}, "cost 10, and 9"),
         ({"logged": [replace(ROW, tenant="acme"), REWARD]}, "is acme's, lab asked"),
         ({"spent": {"lab": (11, 0)}}, "11 micro-dollars are charged, and 10"),
-        ({"spent": {"lab": (9, 0)}}, "only 9 are charged"),
+        ({"spent": {"lab": (9, 0)}}, "9 micro-dollars are charged, and 10"),
         ({"spent": {"lab": (10, 5)}}, "5 micro-dollars are still held"),
         ({"logged": [replace(ROW, cost=400_001), REWARD], "spent": {"lab": (400_001, 0)}}, "400001 micro-dollars were spent of 400000"),
         ({"promises": replace(KEPT, late=[("answer", 9.0)])}, "took 9.0 s"),
@@ -62,10 +61,3 @@ def test_every_broken_promise_is_noticed(changed: dict, told: str) -> None:
 def test_a_call_that_outlives_its_deadline_is_noticed_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "log").write_text('{"event": "call_served", "method": "M", "ms": 6100.0}\n{"event": "call_serv')
     assert "took 6.1 s" in violations(KEPT, [ROW, REWARD], SPENT, Struck(), [tmp_path / "log"])[0]
-
-
-def test_what_died_with_a_router_is_allowed_for_and_no_more() -> None:
-    most = CALLERS * WORST
-    for lost, broken in ((most, 0), (most + 1, 1)):
-        logged = [replace(ROW, cost=10), REWARD, replace(ROW, id="e/0", decision_id="e", cost=lost)]
-        assert len(violations(KEPT, logged, SPENT, Struck(deaths=1), [])) == broken

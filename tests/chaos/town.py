@@ -29,7 +29,6 @@ PLANS = {
     "vote": PlanSettings(pool="toy", strategy="self_consistency", options={"n": 8}, tokens=2_000, cost=4_000, price=_PRICE),
     "best": PlanSettings(pool="toy", strategy="best_of_n", options={"n": 4}, tokens=2_000, cost=4_000, price=_PRICE),
 }
-WORST = 4_000 * 2  # micro-dollars of one request
 TENANTS = {
     "acme": TenantSettings(exploration=0.3, cache=False, max_stages=2),
     "lab": TenantSettings(exploration=0.3, cache=False, max_stages=2, per_day=400_000),
