@@ -26,7 +26,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
 )
 _ANSWERING = 1.0  # seconds that a worker has to say how busy it is
-_STOPPING = 2.0  # seconds that a worker has to stop an execution and tell its last charges
+_STOPPING = 1.5  # seconds that a worker has to stop an execution and tell its last charges
 
 
 class Load(NamedTuple):
@@ -74,9 +74,10 @@ class RemoteExecutor:
 
     async def _stop(self, execution_id: str, reading: "asyncio.Task[Outcome | None]") -> None:
         try:
-            await self._stub.StopExecution(pb.StopExecutionRequest(execution_id=execution_id), timeout=_STOPPING)
-            await asyncio.wait([reading], timeout=_STOPPING)
-        except grpc.aio.AioRpcError:
+            async with asyncio.timeout(_STOPPING):
+                await self._stub.StopExecution(pb.StopExecutionRequest(execution_id=execution_id))
+                await asyncio.wait([reading])
+        except (TimeoutError, grpc.aio.AioRpcError):
             pass  # the worker cannot be reached: there is nobody to ask any more
         finally:
             reading.cancel()

@@ -11,8 +11,8 @@ from rheostat.v1 import query_pb2, router_service_pb2
 from router.exam import draw
 from tests.load.subjects import cores, rheostat
 
-PACE, SLOTS = 0.1, 32  # seconds a sample takes, and how many are drawn at once: 320 samples a second
-RATE, FLOOD = 20.0, 256  # calls a second of the one tenant, and callers of the other who never rest
+PACE, SLOTS = 0.5, 32  # seconds a sample takes, and how many are drawn at once: 64 samples a second, which the router does with ease
+RATE, FLOOD = 10.0, 128  # calls a second of the one tenant, and callers of the other who never rest
 TENANTS = {"calm": {"cache": False, "exploration": 0.0}, "flood": {"cache": False, "exploration": 0.0}}
 
 

@@ -64,7 +64,7 @@ def show(found: dict, out: Console) -> None:
     memory = Table("call", "requests", "MB before", "half-way", "after", title="Memory")
     for name, row in found["memory"].items():
         memory.add_row(name, f"{row['calls']:,}", *(f"{row[name]:.0f}" for name in ("before_mb", "half_mb", "after_mb")))
-    shares = Table("tenant", "per second", "p50 ms", "p99 ms", "failed", title="Fair shares: 20 calls a second beside 256 callers who never rest")
+    shares = Table("tenant", "per second", "p50 ms", "p99 ms", "failed", title="Fair shares: 10 calls a second beside 128 callers who never rest")
     for name, row in found["fairness"].items():
         shares.add_row(name, f"{row['per_second']:,.0f}", *_ms(row, "p50_ms", "p99_ms"), f"{row['failed']:.0f}")
     out.print(closed, opened, memory, shares, aims)
