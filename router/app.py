@@ -98,6 +98,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
         congestion = Congestion()
         fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
+        telemetry.watch_pools(fleet.loads, lambda: congestion.shares)
+        telemetry.watch_workers(lambda: fleet.ejected, lambda: {"straggler": fleet.hedged, "failure": fleet.retried})
         desk = Desk(settings)
         stack.callback(desk.close)
         register = await stack.enter_async_context(open_register(store, settings, desk.offered))

@@ -61,6 +61,11 @@ class Fleet:
             hear(self.loads())
             await asyncio.sleep(LOOK)
 
+    @property
+    def ejected(self) -> int:
+        """Workers that are given nothing now."""
+        return sum(member.ejected for member in self.members)
+
     def loads(self) -> dict[str, float]:
         """Of each pool with a limit: samples that are drawn or wait, of those that its workers can draw at once."""
         slots, wanted = defaultdict[str, int](int), defaultdict[str, int](int)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from router.ports import Pacer
-from router.telemetry.names import SHELF, TENANT, UNIT, WINDOW
+from router.telemetry.names import POOL, SHELF, TENANT, UNIT, WHY, WINDOW
 from router.types import Standing
 
 
@@ -15,6 +15,7 @@ class Gauges:
 
     def __init__(self, meters: MeterProvider) -> None:
         self._gauge = meters.get_meter("rheostat").create_observable_gauge
+        self._counter = meters.get_meter("rheostat").create_observable_counter
 
     def watch_journal(self, pending: Callable[[], int]) -> None:
         """Report how many rows are acknowledged but not shipped, whenever metrics are collected."""
@@ -25,6 +26,21 @@ class Gauges:
         """Report how many bytes of Redis answers and ended requests take."""
         observe = [lambda _: [Observation(one, {SHELF: shelf}) for shelf, one in zip(("answers", "requests"), taken(), strict=True)]]
         self._gauge("rheostat.cache.size", observe, "By", "What the cache takes in Redis")
+
+    def watch_pools(self, loads: Callable[[], Mapping[str, float]], shares: Callable[[], Mapping[str, float]]) -> None:
+        """Report how busy every pool is, and what a place in its queue counts, as a share of what its plans cost."""
+        for name, look, description in (
+            ("rheostat.pool.load", loads, "Samples that are drawn or wait, of those that can be drawn at once"),
+            ("rheostat.pool.surcharge", shares, "What a pool's queue adds in decisions, as a share of what its plans cost"),
+        ):
+            observe = [lambda _, look=look: [Observation(one, {POOL: pool}) for pool, one in look().items()]]
+            self._gauge(name, observe, "1", description)
+
+    def watch_workers(self, ejected: Callable[[], int], second: Callable[[], Mapping[str, int]]) -> None:
+        """Report how many workers are left out now, and how often a plan was run a second time, by why."""
+        self._gauge("rheostat.workers.ejected", [lambda _: [Observation(ejected())]], "{worker}", "Workers that are given nothing now")
+        observe = [lambda _: [Observation(count, {WHY: why}) for why, count in second().items()]]
+        self._counter("rheostat.executions.repeated", observe, "{execution}", "Plans that were run on another worker too")
 
     def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
         """Report for each tenant whether the control serves because routing is no better."""

@@ -26,6 +26,7 @@ ENERGY = "rheostat.energy.source"
 TOKENS = "rheostat.tokens"  # of a span; `.kept`, `.discarded`, `.cancelled`, `.prompt` or `.scored` follows
 TEXTS = "rheostat.verifier.texts"
 RUN_ENDING = "rheostat.sandbox.ending"
+WHY = "rheostat.execution.why"  # run again: `straggler` or `failure`
 ERROR = "error.type"
 
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

@@ -272,3 +272,12 @@ def test_how_the_cache_fares_is_told(heard: Listener) -> None:
     assert told == {"miss": 1, "exact": 2, "semantic": 1}
     assert {point["rheostat.cache.check"]: count for point, count in heard.points("rheostat.cache.checks")} == {"same": 2, "false": 1}
     assert {point["rheostat.cache.shelf"]: taken for point, taken in heard.points("rheostat.cache.size")} == {"answers": 300, "requests": 20}
+
+
+def test_how_busy_pools_are_and_what_was_run_again(heard: Listener) -> None:
+    heard.telemetry.watch_pools(lambda: {"large": 1.5}, lambda: {"large": 2.0})
+    heard.telemetry.watch_workers(lambda: 1, lambda: {"straggler": 3, "failure": 4})
+    for name, value in (("rheostat.pool.load", 1.5), ("rheostat.pool.surcharge", 2.0)):
+        assert [(point["rheostat.pool.name"], found) for point, found in heard.points(name)] == [("large", value)]
+    assert [found for _, found in heard.points("rheostat.workers.ejected")] == [1]
+    assert {point["rheostat.execution.why"]: found for point, found in heard.points("rheostat.executions.repeated")} == {"straggler": 3, "failure": 4}
