@@ -31,6 +31,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 _FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})  # those that are the server's
+_CONSTANT = frozenset({"rheostat.v1.WorkerService/Describe"})  # asked several times a second
 _log = structlog.get_logger("rheostat.access")
 
 
@@ -130,8 +131,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 if line.tenant:
                     line.ending = line.ending or code
                     self._telemetry.answered(line, seconds)
-                if _log.is_enabled_for(logging.INFO):
-                    _log.info("call_served", method=method, code=code, ms=round(seconds * 1e3, 1), trace_id=trace_id(), **line.facts())
+                level = logging.DEBUG if method in _CONSTANT else logging.INFO
+                if _log.is_enabled_for(level):
+                    _log.log(level, "call_served", method=method, code=code, ms=round(seconds * 1e3, 1), trace_id=trace_id(), **line.facts())
 
 
 def _read(read: Callable[[bytes], Message], body: bytes) -> Message:
