@@ -22,7 +22,6 @@ from policies.neural_linear import NeuralLinear
 from policies.pacer import ObjectivePacer
 from policies.posterior import Posterior
 from predictors import predictors
-from predictors.artifact import MANIFEST, changed
 from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
@@ -34,7 +33,7 @@ from router.cache.answers import open_answers
 from router.cache.models import models_behind
 from router.child import kept_running
 from router.congestion import Congestion
-from router.errors import BadArtifact, StoreUnavailable
+from router.errors import StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
@@ -43,10 +42,11 @@ from router.ledger.recovery import logged, recover
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
-from router.predictor import first_predictor, fitted
+from router.predictor import first_predictor
 from router.promotion.keeper import keeping
 from router.redaction import masked
 from router.registry import Registry
+from router.reloading import reloading
 from router.server import Server
 from router.service import RouterService
 from router.settings import Settings
@@ -68,7 +68,6 @@ from workers.strategies import strategies
 from workers.verifiers import verifiers
 
 log = structlog.get_logger("rheostat")
-_RELOAD_SECONDS = 1.0
 _BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
 _LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
@@ -136,7 +135,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             stamp=Stamp(await shared_secret(store)),
         )
         pipeline = Pipeline(parts, first_predictor(settings))
-        await stack.enter_async_context(_reloading(settings, pipeline, desk))
+        await stack.enter_async_context(reloading(settings, pipeline, desk))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
         await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
@@ -262,54 +261,6 @@ def _told(settings: Settings, address: str, workers: Sequence[str], pipeline: Pi
         "policy": next(iter(settings.policies)),
         "plans": ", ".join(settings.plans),
     }
-
-
-@asynccontextmanager
-async def _reloading(settings: Settings, pipeline: Pipeline, desk: Desk) -> AsyncIterator[None]:
-    """Swap in a retrained predictor when one appears, and other plans when the settings file has them."""
-    async with background(predictor_reload=_reload(settings, pipeline), catalogue_reload=_reread(settings, pipeline, desk)):
-        yield
-
-
-async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
-    """A settings file that is not in order is reported once, and so is one that changes more than plans: that takes a restart."""
-    stamp = _stamp(settings.config)
-    while settings.config:
-        await asyncio.sleep(_RELOAD_SECONDS)
-        if (now := _stamp(settings.config)) in (stamp, 0):
-            continue
-        stamp = now
-        try:
-            new = await asyncio.to_thread(Settings, config=settings.config)
-        except (ValueError, OSError) as error:
-            log.warning("settings_refused", error=str(error))
-            continue
-        if changes := [name for name in Settings.model_fields if name != "plans" and getattr(new, name) != getattr(settings, name)]:
-            log.warning("settings_need_a_restart", changed=changes)
-        desk.settings = desk.settings.model_copy(update={"plans": new.plans})
-        pipeline.catalogue = {name: plan.plan(name) for name, plan in new.plans.items() if plan.pool in settings.worker.pools}
-        log.info("catalogue_reloaded", plans=list(pipeline.catalogue))
-
-
-def _stamp(file: Path | None) -> int:
-    """When it was written; 0 where there is none."""
-    return file.stat().st_mtime_ns if file and file.exists() else 0
-
-
-async def _reload(settings: Settings, pipeline: Pipeline) -> None:
-    """A damaged predictor is reported once, and the old one goes on serving."""
-    manifest, looked_at = settings.predictor_directory / MANIFEST, 0
-    while True:
-        await asyncio.sleep(_RELOAD_SECONDS)
-        if (stamp := _stamp(manifest)) in (looked_at, 0):
-            continue
-        looked_at = stamp
-        if changed(settings.predictor_directory, pipeline.predictor.version):
-            try:
-                pipeline.predictor = await asyncio.to_thread(fitted, settings.predictor_directory)
-                log.info("predictor_reloaded", version=pipeline.predictor.version)
-            except BadArtifact as error:
-                log.warning("predictor_refused", error=error.message, serving=pipeline.predictor.version)
 
 
 @asynccontextmanager
