@@ -94,13 +94,13 @@ async def promote(settings: Settings, folder: Path, *words: str) -> dict[str, ob
 
 async def until(settings: Settings, folder: Path, stage: str) -> list[str]:
     """The stages the candidate has come through, once it is at this one."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while (found := (await promote(settings, folder, "status"))["promotion"])["stage"] != stage:
             await asyncio.sleep(0.5)
     return [event["stage"] for event in found["events"]]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_a_predictor_comes_from_the_log_to_serving_and_a_regression_takes_it_back(configured: Settings, tmp_path: Path) -> None:
     """Each plan knows one kind of question, so that no constant plan and no mixture is as good as looking; until both know the other kind."""
     better = tmp_path / "better"
@@ -124,7 +124,7 @@ async def test_a_predictor_comes_from_the_log_to_serving_and_a_regression_takes_
 async def test_where_routing_is_worse_than_a_constant_plan_that_plan_serves_and_says_so(configured: Settings, tmp_path: Path) -> None:
     guarded = configured.model_copy(update={"tenants": {"default": GUARDED}})
     async with calling(guarded, quick={"sums", "divisors"}, other=set()) as caller:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             while not caller.reasons[-1].startswith("honesty guard: routing is ahead of always quick by -"):
                 await asyncio.sleep(0.2)
         caller.plans.clear()

@@ -43,5 +43,5 @@ def test_everything_is_measured() -> None:
     names = {"echo", "PlanQuery", "AnswerQuery, cached", "AnswerQuery, instant backend"}
     assert found["closed"].keys() == found["open"].keys() == names
     assert all(row["failed"] == 0 and row["calls"] > 20 and row["cpu_us"] > 0 for row in found["closed"].values())
-    assert found["fairness"]["beside the flood"]["calls"] > 20
+    assert found["fairness"]["beside the flood"]["calls"] > 5
     assert len(judged(found)) == 7
