@@ -17,8 +17,8 @@ from router.terms import BudgetSettings
 from router.types import Amount
 
 LEASE = 2.0
-TENANT = BudgetSettings(per_day=60_000, tokens_per_day=500_000, per_minute=10**9)
-FLEET = BudgetSettings(per_day=100_000, tokens_per_month=900_000)
+TENANT = BudgetSettings(per_day=40_000, tokens_per_day=400_000, per_minute=10**9)
+FLEET = BudgetSettings(per_day=50_000, tokens_per_month=500_000)
 
 
 async def held_for(ledger: RedisLedger, tenant: str, hold_id: str, worst: Amount) -> Amount:

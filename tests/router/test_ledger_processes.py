@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from router.errors import BudgetExhausted
 from router.ledger.ledger import RedisLedger
 from router.store import Store, hold_key, open_redis
 from router.types import Amount
@@ -63,6 +64,8 @@ async def test_no_process_overspends_and_no_hold_outlives_its_lease(mortal_redis
         assert (await ledger.fleet_spent("day"), await ledger.fleet_spent("month-tokens")) == ((both.cost, 0), (both.tokens, 0))
         assert both.cost <= FLEET.per_day
         assert both.tokens <= FLEET.tokens_per_month
-    ends = [line[0] for line in told]
-    assert ends.count("settled") > 200
-    assert any(line[0] == "refused" and line[2] == "BUDGET_EXHAUSTED" for line in told)  # it was tight
+        left = Amount(min(TENANT.per_day - total["a"].cost, FLEET.per_day - both.cost), 0)
+        with pytest.raises(BudgetExhausted):
+            await ledger.reserve("a", "one too many", left.plus(Amount(1)), LEASE)
+        assert await ledger.reserve("a", "all", left, LEASE) == left
+    assert sum(line[0] == "settled" for line in told) > 100
