@@ -9,10 +9,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -26,10 +26,13 @@ from router.console import Json, calling, err, out
 from router.console import explained as _explained
 from router.console import read_settings as _settings
 from router.console import run as _run
-from router.errors import InvalidQuery
+from router.errors import InvalidQuery, RouterError
 from router.redaction import masked, redact
 from router.settings import ServerSettings, Settings
 from router.tenancy.commands import tenants
+
+if TYPE_CHECKING:
+    from router.processes import Replica
 
 app = typer.Typer(
     help="Decides how much compute each LLM query deserves, buys it, and learns from what it got.",
@@ -424,10 +427,19 @@ async def _serve_many(settings: Settings, stop: asyncio.Event) -> None:
                 task.cancel()
             if hang_up.is_set() and not stop.is_set():
                 hang_up.clear()
-                for replica in replicas:
-                    await replica.renew()
-                err.print("Renewed.")
+                await _renew(replicas)
     err.print("Drained.")
+
+
+async def _renew(replicas: "Sequence[Replica]") -> None:
+    """One after the other; where one does not begin to serve, those that are there go on as they are."""
+    try:
+        for replica in replicas:
+            await replica.renew()
+    except RouterError as error:
+        err.print(f"[red]Not renewed: {error.message}[/red]")
+        return
+    err.print("Renewed.")
 
 
 def _about(plugin: object) -> str:

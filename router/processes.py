@@ -39,32 +39,40 @@ class Replica:
 
     async def start(self) -> None:
         """Return when it serves; raises RouterError when it does not."""
-        self._process = await self._started()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep-router-{self._number}")
+        self._keep(await self._started())
 
     async def renew(self) -> None:
-        """Start another, then let this one finish what it has begun. Where the new one does not serve, the old one goes on."""
-        old, keeper, self._turn = self._process, self._keeper, 1 - self._turn
+        """Start another, then let this one finish what it began. Raises RouterError where the new one does not serve; the old one then goes on."""
+        old = self._unkept()
+        self._turn = 1 - self._turn
         try:
-            process = await self._started()
-        except RouterError:
+            new = await self._started()
+        except BaseException:
             self._turn = 1 - self._turn
+            if old:
+                self._keep(old)
             raise
-        if keeper:
-            keeper.cancel()
-        self._process = process
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep-router-{self._number}")
+        self._keep(new)
         if old:
             await _ended(old)
 
     async def stop(self) -> None:
         """Let it finish what it has begun."""
+        if process := self._unkept():
+            await _ended(process)
+
+    def _keep(self, process: asyncio.subprocess.Process) -> None:
+        """From here on this is the process, and is started again when it dies."""
+        self._process = process
+        self._keeper = asyncio.create_task(self._kept(), name=f"keep-router-{self._number}")
+
+    def _unkept(self) -> asyncio.subprocess.Process | None:
+        """The process, which is not started again from here on; so nobody else starts one of its name."""
         if self._keeper:
             self._keeper.cancel()
-        if self._process:
-            await _ended(self._process)
+        return self._process
 
-    async def _keep(self) -> None:
+    async def _kept(self) -> None:
         while self._process:
             returncode = await self._process.wait()
             log.error("router_died", replica=self._number, returncode=returncode)

@@ -107,3 +107,13 @@ async def test_one_that_is_killed_is_started_again(served: Served) -> None:
     assert second in served.routers()
     with suppress(ProcessLookupError):
         assert first not in served.routers()
+
+
+async def test_where_a_new_one_does_not_serve_the_old_ones_go_on(served: Served) -> None:
+    before = served.routers()
+    served.settings.data.with_suffix(".yaml").write_text("plans: {once: {}}")
+    async with asyncio.timeout(100), grpc.aio.insecure_channel(served.address) as channel:
+        served.process.send_signal(signal.SIGHUP)
+        await heard(served.process, "Not renewed: a router process did not begin to serve")
+        assert served.routers() == before
+        await final_of(RouterServiceStub(channel).AnswerQuery(request(plans=["quick"]), timeout=30))
