@@ -198,10 +198,10 @@ async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) 
     async def look() -> None:
         while True:
             for tenant in tenants:
-                for window in tenant.windows:
-                    if window.limit is not None:
-                        with suppress(StoreUnavailable):
-                            left[tenant.id, window.name, window.unit.value] = window.limit - sum(await ledger.spent(tenant.id, window.name))
+                limits = {(window.name, window.unit.value): window.limit for window in tenant.windows if window.limit is not None}
+                with suppress(StoreUnavailable):
+                    spent = await ledger.all_spent(tenant.id) if limits else {}
+                    left.update({(tenant.id, *window): limit - sum(spent[window[0]]) for window, limit in limits.items()})
             await asyncio.sleep(_BUDGET_SECONDS)
 
     async with AsyncExitStack() as stack:

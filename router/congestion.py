@@ -64,5 +64,7 @@ class Congestion:
 
     def reason(self, plans: Sequence[Plan]) -> str:
         """In words, where any of these plans' pools is busy."""
+        if not self._shares:
+            return ""
         pools = dict.fromkeys(plan.pool for plan in plans if plan.pool in self._shares)
         return ", ".join(f"pool {name} is busy and counts {1 + self._shares[name]:.1f} times as dear" for name in pools)

@@ -336,29 +336,30 @@ class Pipeline:
         A plan that its pool cannot run is offered no more.
         """
         before = turn.bill.usage
+        spare = partial(self._spare, turn, plan, before)
+
+        def took() -> Usage:
+            return turn.bill.usage.since(before)
+
         try:
-            with self._parts.telemetry.stage(row.decision_id, row) as told:
-                spare = partial(self._spare, turn, plan, turn.bill.usage)
-                try:
-                    outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
-                finally:
-                    told.usage = turn.bill.usage.since(before)
+            with self._parts.telemetry.stage(row.decision_id, row, took):
+                outcome = await self._parts.executor.execute(turn.query, plan, turn.evidence, turn.left, turn.bill, spare=spare)
         except (BackendUnavailable, Overloaded, UnknownPlan) as error:
             if isinstance(error, UnknownPlan):
                 log.error("plan_retired", plan=plan.id, error=error.message)
                 self.catalogue = {name: one for name, one in self.catalogue.items() if name != plan.id}
-            await self._write([spent(row, turn.bill.usage.since(before), "failed")])
+            await self._write([spent(row, took(), "failed")])
             if turn.best is None:
                 raise
             turn.degraded.append(error.reason)
             turn.broken = True
             return None
         except BaseException:
-            cut = spent(row, turn.bill.usage.since(before), "cancelled")
+            cut = spent(row, took(), "cancelled")
             await self._parts.admission.uncancelled(self._parts.journal.write([cut]))
             raise
         finally:
-            self._parts.telemetry.charged(plan, turn.bill.usage.since(before))
+            self._parts.telemetry.charged(plan, took())
         turn.bought(row.id, outcome)
         await self._write([bought(row, outcome)])
         return outcome

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import structlog
 
@@ -14,6 +13,7 @@ from router.evaluation.desk import Desk
 from router.pipeline import Pipeline
 from router.predictor import fitted
 from router.settings import Settings
+from router.written import written
 
 log = structlog.get_logger("rheostat")
 _LOOK = 1.0  # seconds between two looks at the files
@@ -28,10 +28,10 @@ async def reloading(settings: Settings, pipeline: Pipeline, desk: Desk) -> Async
 
 async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
     """A settings file that is not in order is reported once, and so is one that changes more than plans: that takes a restart."""
-    stamp = _stamp(settings.config)
+    stamp = written(settings.config)
     while settings.config:
         await asyncio.sleep(_LOOK)
-        if (now := _stamp(settings.config)) in (stamp, 0):
+        if (now := written(settings.config)) in (stamp, 0):
             continue
         stamp = now
         try:
@@ -46,17 +46,12 @@ async def _reread(settings: Settings, pipeline: Pipeline, desk: Desk) -> None:
         log.info("catalogue_reloaded", plans=list(pipeline.catalogue))
 
 
-def _stamp(file: Path | None) -> int:
-    """When it was written; 0 where there is none."""
-    return file.stat().st_mtime_ns if file and file.exists() else 0
-
-
 async def _reload(settings: Settings, pipeline: Pipeline) -> None:
     """A damaged predictor is reported once, and the old one goes on serving."""
     manifest, looked_at = settings.predictor_directory / MANIFEST, 0
     while True:
         await asyncio.sleep(_LOOK)
-        if (stamp := _stamp(manifest)) in (looked_at, 0):
+        if (stamp := written(manifest)) in (looked_at, 0):
             continue
         looked_at = stamp
         if changed(settings.predictor_directory, pipeline.predictor.version):

@@ -61,11 +61,6 @@ class Turnstile:
         finally:
             self._leave(line, self._clock() - entered)
 
-    @property
-    def load(self) -> float:
-        """How many are inside or wait, of the permits there are."""
-        return (self.taken + self.waiting) / self.permits
-
     def _line(self, tenant: str, weight: float) -> _Line:
         now, line = self._clock(), self._lines.get(tenant)
         if line is None:

@@ -70,9 +70,9 @@ class Fleet:
         """Of each pool with a limit: samples that are drawn or wait, of those that its workers can draw at once."""
         slots, wanted = defaultdict[str, int](int), defaultdict[str, int](int)
         for member in self.members:
-            for name, load in member.loads.items():
-                slots[name] += 0 if member.ejected else load.slots
-                wanted[name] += 0 if member.ejected else load.wanted
+            for name, load in () if member.ejected else member.loads.items():
+                slots[name] += load.slots
+                wanted[name] += load.wanted
         return {name: wanted[name] / most for name, most in slots.items() if most}
 
     def _next(self, plan: Plan, without: Collection[Member]) -> Member | None:

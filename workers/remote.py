@@ -103,18 +103,6 @@ async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteRes
 
 
 @asynccontextmanager
-async def open_worker(address: str, patience: float = 60.0) -> AsyncIterator[RemoteExecutor]:
-    """The worker at a gRPC address; raises BackendUnavailable when it cannot be reached within `patience` seconds."""
-    async with connected(address) as worker:
-        try:
-            async with asyncio.timeout(patience):
-                await worker.ready()
-        except TimeoutError as error:
-            raise BackendUnavailable(f"no worker at {address} within {patience:g} seconds") from error
-        yield worker
-
-
-@asynccontextmanager
 async def connected(address: str) -> AsyncIterator[RemoteExecutor]:
     """The worker at a gRPC address, reachable or not."""
     async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:

@@ -7,6 +7,7 @@ import grpc
 import structlog
 
 from router.access.settings import TlsSettings
+from router.written import written
 
 log = structlog.get_logger("rheostat.access")
 
@@ -44,7 +45,7 @@ class Certificates:
 
     def _stamps(self) -> tuple[int, ...]:
         """When each was written; 0 for one that is missing just now."""
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in self._paths())
+        return tuple(map(written, self._paths()))
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         try:

@@ -16,6 +16,7 @@ from router.access.principal import Principal
 from router.access.roles import Role
 from router.access.settings import JwtSettings
 from router.errors import ExpiredCredentials, InvalidCredentials
+from router.written import written
 
 log = structlog.get_logger("rheostat.access")
 _LOOK = 1.0  # seconds between two looks at the file of keys
@@ -30,7 +31,7 @@ class Tokens:
     def __init__(self, settings: JwtSettings, now: Callable[[], float] = time.time) -> None:
         self._settings, self._now = settings, now
         self._file = settings.jwks_file or settings.public_key or Path()
-        self._stamp = self._stamped()
+        self._stamp = written(self._file)
         self._keys = self._read()
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
@@ -51,7 +52,7 @@ class Tokens:
         """Read the file of keys again when it changes; one that is not in order is reported once, and the old keys go on."""
         while True:
             await asyncio.sleep(_LOOK)
-            if (stamp := self._stamped()) in (self._stamp, 0):
+            if (stamp := written(self._file)) in (self._stamp, 0):
                 continue
             self._stamp = stamp
             try:
@@ -62,18 +63,15 @@ class Tokens:
                 log.error("jwt_keys_refused", error=str(error))
 
     def _verified(self, token: str) -> tuple[Mapping[str, Any], float]:
-        """Its claims, and when it ends, in Unix seconds. That it has ended is told only of one with which nothing else is wrong."""
+        """Its claims, and when it ends, in Unix seconds: `principal` looks at that, and so tells it only of one with which nothing else is wrong."""
         try:
-            claims = self._decoded(token, ended=True)
-            self._decoded(token, ended=False)
-            return claims, float(claims["exp"]) + self._settings.leeway
-        except jwt.ExpiredSignatureError as error:
-            raise ExpiredCredentials from error
+            claims = self._decoded(token)
+            return claims, int(claims["exp"]) + self._settings.leeway
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError) as error:  # whatever a forged one brings the library to
             raise InvalidCredentials from error
 
-    def _decoded(self, token: str, *, ended: bool) -> Mapping[str, Any]:
-        """Raises whatever the library does; with `ended`, not for a token that has."""
+    def _decoded(self, token: str) -> Mapping[str, Any]:
+        """Raises whatever the library does, but not for a token that has ended."""
         return jwt.decode(
             token,
             self._key(jwt.get_unverified_header(token).get("kid")),
@@ -81,7 +79,7 @@ class Tokens:
             audience=self._settings.audience,
             issuer=self._settings.issuer,
             leeway=self._settings.leeway,
-            options={"require": ["exp", "iss", "aud"], "verify_exp": not ended},
+            options={"require": ["exp", "iss", "aud"], "verify_exp": False},
         )
 
     def _key(self, name: object) -> Key:
@@ -112,6 +110,3 @@ class Tokens:
         if not keys:
             raise ValueError(f"access.jwt: {self._file} has no public key")
         return dict(keys)
-
-    def _stamped(self) -> int:
-        return self._file.stat().st_mtime_ns if self._file.exists() else 0

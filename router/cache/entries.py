@@ -29,18 +29,12 @@ def final_to_bytes(final: Final, body: str) -> bytes:
     return _packed([body, final.decision_id, answer, asdict(final.receipt.usage), stages, final.ending, final.degraded])
 
 
-def body_of(stored: bytes) -> str:
-    """What was asked of the request whose end this is."""
-    body: str = _unpacked(stored)[0]
-    return body
-
-
-def final_from_bytes(stored: bytes) -> Final:
-    """The end of a request, marked as a repetition."""
-    _, decision_id, answer, usage, stages, ending, degraded = _unpacked(stored)
+def final_from_bytes(stored: bytes) -> tuple[Final, str]:
+    """The end of a request, marked as a repetition, and what was asked."""
+    body, decision_id, answer, usage, stages, ending, degraded = _unpacked(stored)
     receipt = Receipt(usage=_usage(usage), stages=tuple((plan, _usage(one)) for plan, one in stages), hit=CacheHit.REPEATED)
     answer = Answer(**answer) if answer else None
-    return Final(decision_id=decision_id, answer=answer, receipt=receipt, ending=ending, degraded=tuple(degraded))
+    return Final(decision_id=decision_id, answer=answer, receipt=receipt, ending=ending, degraded=tuple(degraded)), body
 
 
 def evidence_to_bytes(bought: tuple[tuple[str, Outcome], ...]) -> bytes:

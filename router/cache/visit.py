@@ -167,10 +167,10 @@ class Visit:
     def _recall(self, stored: list[bytes | None]) -> bool:
         """Whether an answer is among it; what was bought for the question is taken along."""
         request, answer, evidence = stored
-        if request is not None and (final := _decoded(entries.final_from_bytes, request)):
-            if entries.body_of(request) != self._query.body:
+        if ended := _decoded(entries.final_from_bytes, request):
+            self.found, body = ended
+            if body != self._query.body:
                 raise reused()
-            self.found = final
         elif known := _decoded(entries.answer_from_bytes, answer):
             self._room.recent[self._answer] = known
             self._find(known)

@@ -117,18 +117,21 @@ class RedisLedger:
 
     async def spent(self, tenant: str, window: str = DAY.name) -> tuple[int, int]:
         """(Spent in this window of a tenant, held now), in the window's unit; raises StoreUnavailable."""
-        return await self._told(self._windows(tenant), window, self._keys(tenant, ""), self._args(tenant, ""))
+        return (await self.all_spent(tenant))[window]
+
+    async def all_spent(self, tenant: str) -> dict[str, tuple[int, int]]:
+        """The same for all of a tenant's windows, by name."""
+        return await self._told(self._windows(tenant), self._keys(tenant, ""), self._args(tenant, ""))
 
     async def fleet_spent(self, window: str) -> tuple[int, int]:
         """The same for a window of all tenants together."""
         keys, args = ["", fleet_budget_key(), fleet_leases_key()], ["", 0, 0, 0, 0, 0, 1, *_scope("fleet", self._fleet)]
-        return await self._told(self._fleet, window, keys, args)
+        return (await self._told(self._fleet, keys, args))[window]
 
-    async def _told(self, windows: tuple[Window, ...], window: str, keys: list[str], args: list[str | int]) -> tuple[int, int]:
+    async def _told(self, windows: tuple[Window, ...], keys: list[str], args: list[str | int]) -> dict[str, tuple[int, int]]:
         *spent, cost, tokens = await self._store.ask(lambda _: self._spent(keys=keys, args=args))
-        place = [one.name for one in windows].index(window)
-        held = {Unit.COST: cost, Unit.TOKENS: tokens}.get(windows[place].unit, 0)
-        return int(spent[place]), int(held)
+        held = {Unit.COST: int(cost), Unit.TOKENS: int(tokens)}
+        return {one.name: (int(count), held.get(one.unit, 0)) for one, count in zip(windows, spent, strict=True)}
 
     def _keys(self, tenant: str, hold_id: str) -> list[str]:
         keys = [hold_key(tenant, hold_id), budget_key(tenant), leases_key(tenant)]

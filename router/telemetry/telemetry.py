@@ -1,7 +1,7 @@
 """Telemetry: one process's spans, metrics and gauges, behind one object."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -49,29 +49,20 @@ class Telemetry(Spans, Metrics, Gauges):
             self.meters.shutdown()
 
     @contextmanager
-    def stage(self, decision_id: str, row: Record) -> Iterator["Bought"]:
-        """Span and duration of the plan that a row's decision bought; what it is told to have taken stands on the span."""
-        started, error, bought = time.perf_counter(), "", Bought()
+    def stage(self, decision_id: str, row: Record, took: Callable[[], Usage] = Usage) -> Iterator[None]:
+        """Span and duration of the plan that a row's decision bought; what it `took`, asked at its end, stands on the span."""
+        started, error = time.perf_counter(), ""
         with self.span("execute", decision_id=decision_id, plan=row.plan, stage=row.stage, propensity=row.propensity) as span:
             try:
-                yield bought
+                yield
             except BaseException as raised:
                 error = type(raised).__name__
                 raise
             finally:
                 seconds = time.perf_counter() - started
-                tell_usage(span, bought.usage)
+                tell_usage(span, took())
                 self.ran(row.plan, seconds, error)
                 current_line().spent("execute", seconds)
-
-
-class Bought:
-    """What the plan of a stage took."""
-
-    __slots__ = ("usage",)
-
-    def __init__(self) -> None:
-        self.usage = Usage()
 
 
 def our_version() -> str:

@@ -19,7 +19,7 @@ from workers.backends import backends
 from workers.executor import LocalExecutor, Pool
 from workers.reasoner.train import MODELS
 from workers.reasoner.workload import problems
-from workers.remote import open_worker
+from workers.remote import connected
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 
@@ -185,7 +185,7 @@ async def test_all_backends_agree_on_greedy_output(server, worker):
             assert (served.text, served.finish) == (drawn.text, drawn.finish)
             assert (served.prompt_tokens, served.completion_tokens) == (drawn.prompt_tokens, drawn.completion_tokens)
             assert served.logprobs == pytest.approx(drawn.logprobs, abs=2e-3)
-    async with open_worker(worker) as remote, embedded("large") as ours:
+    async with connected(worker) as remote, embedded("large") as ours:
         local = LocalExecutor(pools={"large": Pool(backend=ours)})
         for problem in PAPER:
             order = question(problem), plan("direct", skill="solve"), Evidence(), Budget()
@@ -227,7 +227,7 @@ def assert_answered(outcome, bill, strategy):
 @pytest.mark.parametrize("strategy", NAMES)
 async def test_every_strategy_runs_on_the_engine_in_the_worker(worker, strategy):
     bill = Bill()
-    async with open_worker(worker) as remote:
+    async with connected(worker) as remote:
         outcome = await remote.execute(question(PAPER[0]), plan(strategy, **OPTIONS.get(strategy, {})), Evidence(), Budget(), bill)
     assert_answered(outcome, bill, strategy)
 
@@ -248,7 +248,7 @@ async def test_every_strategy_that_small_has_the_skills_for_runs_on_the_server(s
 
 async def test_the_deadline_reaches_the_engine_and_all_is_charged(worker):
     bill = Bill()
-    async with open_worker(worker) as remote:
+    async with connected(worker) as remote:
         query = question(PAPER[3], deadline=time.monotonic() + 0.7)
         outcome = await remote.execute(query, plan("best_of_n", n=64, temperature=1.5), Evidence(), Budget(), bill)
     assert outcome.usage.tokens == bill.usage.tokens > 0

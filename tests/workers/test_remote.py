@@ -18,7 +18,8 @@ from router.telemetry import Telemetry, trace_id
 from router.types import Budget, Evidence
 from tests.workers.toy import SKILLED, Bill, Oracle, Rig, Toy, a_plan, a_query
 from workers.executor import LocalExecutor, Pool
-from workers.remote import open_worker
+from workers.fleet import open_fleet
+from workers.remote import connected
 from workers.server import SERVICE, WorkerServer
 from workers.wire import order_to_pb
 
@@ -55,7 +56,7 @@ async def run(remote, bill, plan=PLAN, query=None, evidence=None):
 async def test_a_plan_run_elsewhere_gives_what_it_gives_here(address):
     rig, bill = Rig(), Bill()
     here = await Rig().run(PLAN)
-    async with worker(rig, address), open_worker(address) as remote:
+    async with worker(rig, address), connected(address) as remote:
         there = await run(remote, bill)
         again = await run(remote, Bill(), evidence=Evidence(outcomes=(there,)))
     assert (there.answer, there.text, there.usage.tokens, there.usage.cost) == (here.answer, here.text, here.usage.tokens, here.usage.cost)
@@ -65,7 +66,7 @@ async def test_a_plan_run_elsewhere_gives_what_it_gives_here(address):
 
 async def test_charges_arrive_while_the_plan_runs(address):
     rig, bill = Rig(Toy(pace=0.005)), Bill()
-    async with worker(rig, address), open_worker(address) as remote:
+    async with worker(rig, address), connected(address) as remote:
         task = asyncio.create_task(run(remote, bill, a_plan("self_consistency", n=8, batch=2, tau=1.0)))
         await until(lambda: bill.usage.calls >= 2, 2)
         assert not task.done()
@@ -74,7 +75,7 @@ async def test_charges_arrive_while_the_plan_runs(address):
 
 async def test_cancelling_stops_every_sample_and_what_they_took_is_charged(address):
     rig, bill = Rig(Toy(pace=0.01)), Bill()
-    async with worker(rig, address), open_worker(address) as remote:
+    async with worker(rig, address), connected(address) as remote:
         task = asyncio.create_task(run(remote, bill, query=a_query(LONG)))
         await until(lambda: rig.toy.running == 8)
         await asyncio.sleep(0.05)
@@ -90,7 +91,7 @@ async def test_cancelling_stops_every_sample_and_what_they_took_is_charged(addre
 
 async def test_cancelling_twice_loses_no_charge(address):
     rig, bill = Rig(Toy(pace=0.01)), Bill()
-    async with worker(rig, address), open_worker(address) as remote:
+    async with worker(rig, address), connected(address) as remote:
         task = asyncio.create_task(run(remote, bill, query=a_query(LONG)))
         await until(lambda: rig.toy.running == 8)
         task.cancel()
@@ -114,7 +115,7 @@ async def test_a_router_that_is_gone_leaves_no_sample_running(address):
 
 async def test_the_deadline_settles_with_what_there_is(address):
     rig, bill = Rig(Toy(pace=0.05)), Bill()
-    async with worker(rig, address), open_worker(address) as remote:
+    async with worker(rig, address), connected(address) as remote:
         started = time.monotonic()
         outcome = await run(remote, bill, query=a_query(LONG, deadline=started + 1.5))
         assert time.monotonic() - started < 2.5
@@ -125,7 +126,7 @@ async def test_the_deadline_settles_with_what_there_is(address):
 
 async def test_a_worker_that_dies_is_unavailable_and_found_again(address):
     rig, bill = Rig(Toy(pace=0.01)), Bill()
-    async with worker(rig, address) as stop, open_worker(address) as remote:
+    async with worker(rig, address) as stop, connected(address) as remote:
         task = asyncio.create_task(run(remote, bill, query=a_query(LONG)))
         await until(lambda: rig.toy.running == 8)
         stop.set()
@@ -145,7 +146,7 @@ async def test_a_worker_that_dies_is_unavailable_and_found_again(address):
 
 
 async def test_what_went_wrong_keeps_its_name(address):
-    async with worker(Rig(Toy(fails=frozenset(range(99)))), address), open_worker(address) as remote:
+    async with worker(Rig(Toy(fails=frozenset(range(99)))), address), connected(address) as remote:
         with pytest.raises(UnknownPlan, match="no plug-in 'guess'") as refused:
             await run(remote, Bill(), a_plan("guess"))
         assert refused.value.metadata == {"plan": "toy-guess"}
@@ -159,7 +160,7 @@ async def test_what_went_wrong_keeps_its_name(address):
 
 async def test_nobody_at_the_address_is_told(address):
     with pytest.raises(BackendUnavailable, match=r"no worker at .* within 0\.2 seconds"):
-        async with open_worker(address, patience=0.2):
+        async with open_fleet([address], print, patience=0.2):
             pass
 
 
@@ -178,7 +179,7 @@ async def test_one_trace_from_the_callers_span_to_every_sample(address):
     exporter = InMemorySpanExporter()
     telemetry = Telemetry(spans=SimpleSpanProcessor(exporter))
     executor = LocalExecutor(pools={"toy": Pool(backend=Toy(), verifier=Oracle(), model="toy")}, telemetry=telemetry)
-    async with worker(Rig(), address, executor), open_worker(address) as remote:
+    async with worker(Rig(), address, executor), connected(address) as remote:
         with telemetry.span("asking"):
             asked = trace_id()
             await run(remote, Bill(), a_plan("self_consistency", n=2))
