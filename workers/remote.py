@@ -48,6 +48,8 @@ class RemoteExecutor:
         order = order_to_pb(query, plan, evidence, budget)
         order.execution_id = uuid4().hex
         left = query.deadline - time.monotonic()
+        if left != float("inf"):
+            order.seconds = max(0.0, left)
         call = self._stub.Execute(order, timeout=None if left == float("inf") else left, metadata=inject())
         # In its own task: to cancel a read is to cancel the call, and with it the last charges.
         reading = asyncio.create_task(_read(call, plan, meter))

@@ -47,12 +47,17 @@ class WorkerService(WorkerServiceServicer):
             await outlast(execution)
             self._running.pop(request.execution_id, None)
 
+    def stop(self, execution_id: str) -> bool:
+        """Cancel an execution; whether it ran here."""
+        if running := self._running.get(execution_id):
+            running.cancel()
+        return running is not None
+
     async def StopExecution(
         self, request: pb.StopExecutionRequest, context: grpc.aio.ServicerContext[pb.StopExecutionRequest, pb.StopExecutionResponse]
     ) -> pb.StopExecutionResponse:
         """Cancels an execution; its stream goes on to its last charge."""
-        if stopped := self._running.get(request.execution_id):
-            stopped.cancel()
+        self.stop(request.execution_id)
         return pb.StopExecutionResponse()
 
     async def Describe(
