@@ -1,0 +1,144 @@
+"""A real Ray cluster of several nodes on this machine, with the application of deploy/ray on it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import yaml
+from ray.cluster_utils import Cluster
+
+from tests.loopback import free_port
+
+DEPLOYED = Path(__file__).parents[2] / "deploy" / "ray" / "serve.yaml"
+_STORE = 80 << 20  # bytes, of each node's object store
+_PATIENCE = 90.0  # seconds
+
+Told = Mapping[str, Any]  # what the dashboard tells of Serve
+
+
+class Nodes:
+    """The head and one more node. Each has a proxy; on one machine they need ports of their own, or the second could not listen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ports = (free_port(), free_port())
+        self._dashboard = free_port()
+        self._wanted: dict[str, Any] = {}
+        os.environ |= {
+            "PYTHONPATH": os.pathsep.join(one for one in sys.path if one),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_WORKER_PROXY_GRPC_PORT": str(self.ports[1]),
+        }
+        head = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": True, "dashboard_port": self._dashboard, "temp_dir": str(folder)}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.replace_other()
+
+    def replace_other(self) -> None:
+        """A node in place of the one that was killed."""
+        self.other = self.cluster.add_node(num_cpus=1, object_store_memory=_STORE)
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Of the proxies: the head's, and the other node's."""
+        return f"127.0.0.1:{self.ports[0]}", f"127.0.0.1:{self.ports[1]}"
+
+    @property
+    def place(self) -> str:
+        """As a router is told."""
+        return f"ray://127.0.0.1:{self._dashboard}"
+
+    def deploy(self, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None, **changes: Any) -> None:
+        """What deploy/ray/serve.yaml says, with these settings, and these changes to its deployment; returns when it runs."""
+        self._wanted = yaml.safe_load(DEPLOYED.read_text())
+        self._wanted["http_options"]["port"], self._wanted["grpc_options"]["port"] = free_port(), self.ports[0]
+        application, runtime = self._wanted["applications"][0], {"env_vars": dict(environment or {})}
+        application |= {"import_path": "tests.ray.application:application", "args": settings, "runtime_env": runtime}
+        self.change(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_timeout_s=5, **changes)
+
+    def change(self, **changes: Any) -> None:
+        """Other values in the deployment; a mapping is added to. Returns when it runs."""
+        (deployment,) = self._wanted["applications"][0]["deployments"]
+        for name, value in changes.items():
+            deployment[name] = deployment[name] | value if isinstance(value, dict) else value
+        self._wanted["applications"][0]["deployments"] = [{name: value for name, value in deployment.items() if value is not None}]
+        httpx2.put(self._api, json=self._wanted, timeout=60).raise_for_status()
+        self._wait(lambda told: told["applications"]["rheostat"]["status"] == "RUNNING")
+
+    async def awaited(self, condition: Callable[[Told], bool]) -> None:
+        """Until it holds, while a test goes on."""
+        await asyncio.to_thread(self._wait, condition)
+
+    def told(self) -> Told:
+        """What the dashboard tells of Serve."""
+        answer: Told = httpx2.get(self._api, timeout=30).raise_for_status().json()
+        return answer
+
+    def kill(self, node: Any) -> None:
+        """As if its power were cut: all processes of a node at once."""
+        for process in _processes(node):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        if node is self.other:
+            self.cluster.remove_node(node, allow_graceful=False)
+
+    def processes(self) -> list[psutil.Process]:
+        """All of all nodes."""
+        return [process for node in self.cluster.list_all_nodes() for process in _processes(node)]
+
+    def close(self) -> None:
+        """End everything."""
+        left = self.processes()
+        self.cluster.shutdown()
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+
+    def _wait(self, condition: Callable[[Told], bool]) -> None:
+        until = time.monotonic() + _PATIENCE
+        while not condition(told := self.told()):
+            assert time.monotonic() < until, told["applications"]
+            time.sleep(0.2)
+
+    @property
+    def _api(self) -> str:
+        return f"http://127.0.0.1:{self._dashboard}/api/serve/applications/"
+
+
+def _processes(node: Any) -> list[psutil.Process]:
+    """All of a node, and what they have started."""
+    found = []
+    for info in (one for infos in node.all_processes.values() for one in infos):
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(info.process.pid)
+            found += [parent, *parent.children(recursive=True)]
+    return found
+
+
+def replicas(told: Told) -> dict[str, str]:
+    """Nodes of the replicas that run, by their names."""
+    found = told["applications"]["rheostat"]["deployments"]["worker"]["replicas"]
+    return {one["replica_id"]: one["node_id"] for one in found if one["state"] == "RUNNING"}
+
+
+@contextmanager
+def nodes() -> Iterator[Nodes]:
+    """A cluster, and nothing of it afterwards."""
+    before, folder = dict(os.environ), Path(tempfile.mkdtemp(prefix="ray-"))  # the paths of its sockets must be short
+    started = Nodes(folder)
+    try:
+        yield started
+    finally:
+        started.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.clear()
+        os.environ.update(before)
