@@ -6,6 +6,8 @@ from typing import Any
 
 from grpc_health.v1 import health_pb2
 from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 from rheostat.v1 import worker_service_pb2 as pb
 
 from router.interceptors import Interceptor
@@ -29,6 +31,7 @@ class Worker:
         self._replica = await replica(self._executor, Interceptor(self._executor.telemetry), self._everybody)
         context = serve.get_replica_context()
         self._all = serve.get_deployment_handle(context.deployment, context.app_name)
+        await self._everybody("loads")  # a handle asks the head for what it needs when it is first used, and waits; the head may be lost later
 
     async def Execute(self, request: pb.ExecuteRequest, grpc_context: RayContext) -> AsyncIterator[pb.ExecuteResponse]:
         """See WorkerService."""
@@ -69,7 +72,7 @@ class Worker:
 
     async def _everybody(self, method: str, *arguments: object) -> Sequence[object]:
         """What all replicas answer, this one among them; those that do not are left out."""
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, RayError, RayServeException):
             answers: list[Any] = await self._all.broadcast(method, *arguments).results_async(timeout_s=_ANSWERING, return_exceptions=True)
             return [one for one in answers if not isinstance(one, BaseException)]
         return ()

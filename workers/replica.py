@@ -21,6 +21,7 @@ Load = tuple[int, int, int]  # of a pool: samples it draws at once, samples bein
 
 _LOOK = 0.25  # seconds between two looks at what the other replicas do; a router looks as often
 _LOOKS = 100  # that a replica is asked for in a second, at most
+_SILENT = 2.0  # seconds until they are asked again when they did not answer: then what they last said counts
 
 
 class RayContext(Protocol):
@@ -110,8 +111,8 @@ class Replica:
             if time.monotonic() < self._look_at:
                 return
             told = [one for one in await self._everybody("loads") if isinstance(one, dict)]
-            self._look_at = time.monotonic() + max(_LOOK, len(told) / _LOOKS)
-            self._loads = _added(told)
+            self._look_at = time.monotonic() + (max(_LOOK, len(told) / _LOOKS) if told else _SILENT)
+            self._loads = _added(told) if told else self._loads
 
 
 class _Call:

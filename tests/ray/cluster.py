@@ -29,7 +29,7 @@ Told = Mapping[str, Any]  # what the dashboard tells of Serve
 class Nodes:
     """The head and one more node. Each has a proxy; on one machine they need ports of their own, or the second could not listen."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, head_cpus: int) -> None:
         self.ports = (free_port(), free_port())
         self._dashboard = free_port()
         self._wanted: dict[str, Any] = {}
@@ -38,7 +38,13 @@ class Nodes:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_SERVE_WORKER_PROXY_GRPC_PORT": str(self.ports[1]),
         }
-        head = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": True, "dashboard_port": self._dashboard, "temp_dir": str(folder)}
+        head = {
+            "num_cpus": head_cpus,
+            "object_store_memory": _STORE,
+            "include_dashboard": True,
+            "dashboard_port": self._dashboard,
+            "temp_dir": str(folder),
+        }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.replace_other()
 
@@ -62,7 +68,7 @@ class Nodes:
         self._wanted["http_options"]["port"], self._wanted["grpc_options"]["port"] = free_port(), self.ports[0]
         application, runtime = self._wanted["applications"][0], {"env_vars": dict(environment or {})}
         application |= {"import_path": "tests.ray.application:application", "args": settings, "runtime_env": runtime}
-        self.change(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_timeout_s=5, **changes)
+        self.change(**({"ray_actor_options": {"num_cpus": 0.1}, "graceful_shutdown_timeout_s": 5} | changes))
 
     def change(self, **changes: Any) -> None:
         """Other values in the deployment; a mapping is added to. Returns when it runs."""
@@ -71,7 +77,7 @@ class Nodes:
             deployment[name] = deployment[name] | value if isinstance(value, dict) else value
         self._wanted["applications"][0]["deployments"] = [{name: value for name, value in deployment.items() if value is not None}]
         httpx2.put(self._api, json=self._wanted, timeout=60).raise_for_status()
-        self._wait(lambda told: told["applications"]["rheostat"]["status"] == "RUNNING")
+        self._wait(is_up)
 
     async def awaited(self, condition: Callable[[Told], bool]) -> None:
         """Until it holds, while a test goes on."""
@@ -130,11 +136,17 @@ def replicas(told: Told) -> dict[str, str]:
     return {one["replica_id"]: one["node_id"] for one in found if one["state"] == "RUNNING"}
 
 
+def is_up(told: Told) -> bool:
+    """Whether the application runs, and every node with a replica has its proxy."""
+    healthy = {node for node, one in told["proxies"].items() if one["status"] == "HEALTHY"}
+    return told["applications"]["rheostat"]["status"] == "RUNNING" and set(replicas(told).values()) <= healthy
+
+
 @contextmanager
-def nodes() -> Iterator[Nodes]:
-    """A cluster, and nothing of it afterwards."""
+def nodes(head_cpus: int = 1) -> Iterator[Nodes]:
+    """A cluster, and nothing of it afterwards. Where the head has no processors, all replicas are on the other node."""
     before, folder = dict(os.environ), Path(tempfile.mkdtemp(prefix="ray-"))  # the paths of its sockets must be short
-    started = Nodes(folder)
+    started = Nodes(folder, head_cpus)
     try:
         yield started
     finally:

@@ -13,6 +13,7 @@ from tests.ray.cluster import Nodes, nodes
 PRICE = (0.1, 1.0, 0.05)
 NANO = {"name": "embedded", "options": {"directory": str(bundled_model("nano"))}}
 TWO = {"min_replicas": 2, "max_replicas": 2}
+QUICK = {"metrics_interval_s": 0.2, "look_back_period_s": 0.6, "upscale_delay_s": 0.2, "downscale_delay_s": 0.5}
 
 
 @dataclass(frozen=True)
@@ -41,5 +42,5 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         }
         plans = {"toy-direct": {"pool": "toy", "strategy": "direct", "tokens": 1_000, "cost": 2_000, "price": PRICE}}
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        started.deploy({"worker": {"pools": pools}, "plans": plans}, environment, autoscaling_config=TWO, max_replicas_per_node=2)
+        started.deploy({"worker": {"pools": pools}, "plans": plans}, environment, autoscaling_config=TWO | QUICK, max_replicas_per_node=2)
         yield one

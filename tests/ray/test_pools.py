@@ -107,7 +107,7 @@ async def test_a_router_that_is_gone_leaves_no_sample_of_a_real_engine_running(t
     async with connected(town.nodes.addresses[0]) as remote, grpc.aio.insecure_channel(town.nodes.addresses[0]) as channel:
 
         async def busy() -> bool:
-            return await wanted(remote, "nano") >= 64
+            return await wanted(remote, "nano") > 8
 
         async def idle() -> bool:
             return await wanted(remote, "nano") == 0
@@ -161,7 +161,7 @@ async def test_a_router_finds_them_and_answers_by_them(town: Town, tmp_path) -> 
     async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         final = await final_of(RouterServiceStub(channel).AnswerQuery(request(STORY), timeout=30))
     assert final.answer.answer
-    assert final.usage.samples >= 1
+    assert not final.degraded
 
 
 async def test_a_head_that_cannot_be_asked_is_told() -> None:
@@ -170,13 +170,13 @@ async def test_a_head_that_cannot_be_asked_is_told() -> None:
 
 
 async def test_replicas_follow_the_load(town: Town) -> None:
-    quick = {"metrics_interval_s": 0.2, "look_back_period_s": 0.6, "upscale_delay_s": 0.2, "downscale_delay_s": 0.5}
-    await asyncio.to_thread(town.nodes.change, autoscaling_config={"min_replicas": 1, "max_replicas": 3} | quick)
+    await asyncio.to_thread(town.nodes.change, autoscaling_config={"min_replicas": 1, "max_replicas": 3})
     try:
         await town.nodes.awaited(lambda told: len(replicas(told)) == 1)
         async with connected(town.nodes.addresses[0]) as remote:
             asked = [asyncio.create_task(_again_and_again(remote)) for _ in range(3)]
             await town.nodes.awaited(lambda told: len(replicas(told)) == 3)
+            assert not any(task.done() for task in asked)
             for task in asked:
                 task.cancel()
             ended = await asyncio.gather(*asked, return_exceptions=True)
@@ -217,9 +217,9 @@ async def test_a_node_that_is_lost_loses_no_answer_and_no_token(town: Town) -> N
 
 
 async def test_traffic_goes_on_without_the_head_and_nothing_is_left_behind(tmp_path) -> None:
-    with nodes() as lonely:
+    with nodes(head_cpus=0) as lonely:
         pools = {"toy": {"backend": {"name": "toy", "options": {"spent": str(tmp_path / "spent")}}, "slots": 4}}
-        await asyncio.to_thread(lonely.deploy, {"worker": {"pools": pools}, "plans": {}}, autoscaling_config=TWO, max_replicas_per_node=1)
+        await asyncio.to_thread(lonely.deploy, {"worker": {"pools": pools}, "plans": {}}, autoscaling_config=TWO)
         async with open_fleet([lonely.place, lonely.addresses[1]], lambda _: None) as fleet:
             lonely.kill(lonely.cluster.head_node)
             for _ in range(10):
