@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +15,6 @@ from typing import Any
 import httpx2
 import psutil
 import yaml
-from ray.cluster_utils import Cluster
 
 from tests.loopback import free_port
 
@@ -27,30 +26,34 @@ Told = Mapping[str, Any]  # what the dashboard tells of Serve
 
 
 class Nodes:
-    """The head and one more node. Each has a proxy; on one machine they need ports of their own, or the second could not listen."""
+    """The head and one more node. Each has a proxy; on one machine they need ports of their own, or the second could not listen.
+
+    They are started by Ray's command, as an operator would: Ray's own cluster for tests forks, which a process that uses gRPC does not survive always.
+    """
 
     def __init__(self, folder: Path, head_cpus: int) -> None:
         self.ports = (free_port(), free_port())
-        self._dashboard = free_port()
+        self._dashboard, self._head_port = free_port(), free_port()
         self._wanted: dict[str, Any] = {}
-        os.environ |= {
-            "PYTHONPATH": os.pathsep.join(one for one in sys.path if one),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_SERVE_WORKER_PROXY_GRPC_PORT": str(self.ports[1]),
-        }
-        head = {
-            "num_cpus": head_cpus,
-            "object_store_memory": _STORE,
-            "include_dashboard": True,
-            "dashboard_port": self._dashboard,
-            "temp_dir": str(folder),
-        }
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        dashboard = ["--include-dashboard=true", f"--dashboard-port={self._dashboard}"]
+        clients = [f"--ray-client-server-port={free_port()}"]
+        self.head = self._start(["--head", f"--port={self._head_port}", f"--temp-dir={folder}", *dashboard, *clients], head_cpus)
+        self._wait(lambda _: True)
         self.replace_other()
 
     def replace_other(self) -> None:
         """A node in place of the one that was killed."""
-        self.other = self.cluster.add_node(num_cpus=1, object_store_memory=_STORE)
+        self.other = self._start([f"--address=127.0.0.1:{self._head_port}"], 1)
+
+    def _start(self, arguments: list[str], cpus: int) -> psutil.Process:
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(one for one in sys.path if one),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_WORKER_PROXY_GRPC_PORT": str(self.ports[1]),
+        }
+        size = [f"--num-cpus={cpus}", f"--object-store-memory={_STORE}", f"--dashboard-agent-listen-port={free_port()}"]
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--node-ip-address=127.0.0.1", "--block", *arguments, *size]
+        return psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     @property
     def addresses(self) -> tuple[str, str]:
@@ -88,31 +91,26 @@ class Nodes:
         answer: Told = httpx2.get(self._api, timeout=30).raise_for_status().json()
         return answer
 
-    def kill(self, node: Any) -> None:
+    def kill(self, node: psutil.Process) -> None:
         """As if its power were cut: all processes of a node at once."""
-        for process in _processes(node):
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        if node is self.other:
-            self.cluster.remove_node(node, allow_graceful=False)
+        _end(_processes(node))
 
     def processes(self) -> list[psutil.Process]:
-        """All of all nodes."""
-        return [process for node in self.cluster.list_all_nodes() for process in _processes(node)]
+        """All of both nodes."""
+        return _processes(self.head) + _processes(self.other)
 
     def close(self) -> None:
         """End everything."""
-        left = self.processes()
-        self.cluster.shutdown()
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=10)
+        _end(self.processes())
 
     def _wait(self, condition: Callable[[Told], bool]) -> None:
         until = time.monotonic() + _PATIENCE
-        while not condition(told := self.told()):
-            assert time.monotonic() < until, told["applications"]
+        told: Told = {}
+        while True:
+            with suppress(httpx2.TransportError):  # the head has just been started
+                if condition(told := self.told()):
+                    return
+            assert time.monotonic() < until, told.get("applications")
             time.sleep(0.2)
 
     @property
@@ -120,14 +118,19 @@ class Nodes:
         return f"http://127.0.0.1:{self._dashboard}/api/serve/applications/"
 
 
-def _processes(node: Any) -> list[psutil.Process]:
-    """All of a node, and what they have started."""
-    found = []
-    for info in (one for infos in node.all_processes.values() for one in infos):
+def _processes(node: psutil.Process) -> list[psutil.Process]:
+    """Ray's command, and all that it has started."""
+    try:
+        return [node, *node.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(info.process.pid)
-            found += [parent, *parent.children(recursive=True)]
-    return found
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
 
 
 def replicas(told: Told) -> dict[str, str]:
@@ -145,12 +148,10 @@ def is_up(told: Told) -> bool:
 @contextmanager
 def nodes(head_cpus: int = 1) -> Iterator[Nodes]:
     """A cluster, and nothing of it afterwards. Where the head has no processors, all replicas are on the other node."""
-    before, folder = dict(os.environ), Path(tempfile.mkdtemp(prefix="ray-"))  # the paths of its sockets must be short
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # the paths of its sockets must be short
     started = Nodes(folder, head_cpus)
     try:
         yield started
     finally:
         started.close()
         shutil.rmtree(folder, ignore_errors=True)
-        os.environ.clear()
-        os.environ.update(before)

@@ -42,5 +42,5 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         }
         plans = {"toy-direct": {"pool": "toy", "strategy": "direct", "tokens": 1_000, "cost": 2_000, "price": PRICE}}
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        started.deploy({"worker": {"pools": pools}, "plans": plans}, environment, autoscaling_config=TWO | QUICK, max_replicas_per_node=2)
+        started.deploy({"worker": {"pools": pools}, "plans": plans}, environment, autoscaling_config=TWO | QUICK, max_replicas_per_node=1)
         yield one
