@@ -28,7 +28,7 @@ Told = Mapping[str, Any]  # what the dashboard tells of Serve
 class Nodes:
     """The head and one more node. Each has a proxy; on one machine they need ports of their own, or the second could not listen.
 
-    They are started by Ray's command, as an operator would: Ray's own cluster for tests forks, which a process that uses gRPC does not survive always.
+    They are started by Ray's command, as an operator would: Ray's own cluster for tests forks, which a process that uses gRPC may not survive.
     """
 
     def __init__(self, folder: Path, head_cpus: int) -> None:
