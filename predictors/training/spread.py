@@ -3,10 +3,10 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import duckdb
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow as pa
 from predictors.training.extract import DRAWN, OF_A_DECISION, PLACE, choose, engine, show, write
 from predictors.training.log import MOST, Survey
 from predictors.training.storage import File
-from router.errors import InvalidQuery, RouterError
+from router.errors import InvalidQuery, RouterError, error_named
 
 _FILES = 4  # that one task reads
 _MISSING = "--engine ray needs Ray: pip install 'rheostat[ray]'"
@@ -61,25 +61,20 @@ def _each(files: Sequence[File], ask: Ask, given: pa.Table = None) -> Iterator[p
 
     def work(batch: pa.Table) -> pa.Table:
         (names,) = batch["files"].to_pylist()
-        with tempfile.TemporaryDirectory(prefix="rheostat-log-") as spill, engine(Path(spill), names, threads=1) as database:
-            show(database, names)
-            return database.execute(ask(database, ray.get(known))).to_arrow_table()
+        with tempfile.TemporaryDirectory(prefix="rheostat-log-") as spill:
+            try:
+                with engine(Path(spill), names, threads=1) as database:
+                    show(database, names)
+                    return database.execute(ask(database, ray.get(known))).to_arrow_table()
+            except RouterError as error:  # which Ray would tell as one of its own
+                return pa.table({"reason": [error.reason], "message": [error.message]})
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = context.print_on_execution_start = False
     data = ray.data.from_items([{"files": shard} for shard in shards], override_num_blocks=len(shards))
-    try:
-        yield from data.map_batches(work, batch_size=1, batch_format="pyarrow").iter_batches(batch_size=None, batch_format="pyarrow")
-    except ray.exceptions.RayTaskError as failed:
-        raise _cause(failed) from failed
-
-
-def _cause(failed: Any) -> BaseException:  # noqa: ANN401 - Ray is imported late
-    """What a task raised, if that was one of our errors."""
-    cause: BaseException | None = failed
-    while cause is not None and not isinstance(cause, RouterError):
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return cause or failed
+    answers = data.map_batches(work, batch_size=1, batch_format="pyarrow").iter_batches(batch_size=None, batch_format="pyarrow")
+    for answer in cast(Iterable[pa.Table], answers):
+        if "reason" in answer.column_names:
+            raise error_named(answer["reason"][0].as_py(), answer["message"][0].as_py())
+        yield answer
 
 
 def _collect(database: duckdb.DuckDBPyConnection, table: str, batches: Iterator[pa.Table]) -> None:
@@ -101,6 +96,7 @@ def _cluster() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.init(log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
