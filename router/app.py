@@ -94,11 +94,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(prometheus=settings.telemetry.prometheus))
         store = await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
-        workers = settings.worker.addresses or (await stack.enter_async_context(own_worker(settings)),)
+        workers = settings.worker.places or (await stack.enter_async_context(own_worker(settings)),)
         congestion = Congestion()
-        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic())))
+        expected = {name: pool.model for name, pool in settings.worker.pools.items()}
+        fleet = await stack.enter_async_context(open_fleet(workers, lambda loads: congestion.observe(loads, time.monotonic()), expected))
         telemetry.watch_pools(fleet.loads, lambda: congestion.shares)
-        telemetry.watch_workers(lambda: fleet.ejected, lambda: {"straggler": fleet.hedged, "failure": fleet.retried})
+        telemetry.watch_workers(fleet.workers, lambda: fleet.ejected, lambda: {"straggler": fleet.hedged, "failure": fleet.retried})
         desk = Desk(settings)
         stack.callback(desk.close)
         register = await stack.enter_async_context(open_register(store, settings, desk.offered))

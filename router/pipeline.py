@@ -204,7 +204,7 @@ class Pipeline:
     async def _walk(self, turn: Turn) -> AsyncGenerator[Stage | Final, None]:
         """The loop."""
         for index in range(turn.query.knobs.max_stages + 1):
-            plans = self._affordable(turn)
+            plans = self._served(turn, self._affordable(turn))
             forced = self._forced(turn, index, plans)
             prediction, decision = await self._decide(turn, () if forced else plans)
             if turn.short and decision.action is not Action.BUY:
@@ -477,6 +477,20 @@ class Pipeline:
         """Plans whose ceiling fits what is left; a request's budget so is never passed."""
         left = turn.left
         return tuple(plan for plan in turn.plans if _fits(plan.budget.cost, left.cost) and _fits(plan.budget.tokens, left.tokens))
+
+    def _served(self, turn: Turn, plans: Sequence[Plan]) -> Sequence[Plan]:
+        """Those that some worker can run. Where there are none what is in hand is the answer; raises BackendUnavailable if that is nothing."""
+        serves = self._parts.executor.serves
+        if all(map(serves, plans)):
+            return plans
+        served = tuple(filter(serves, plans))
+        if not served and turn.best is None:
+            pools = ", ".join(sorted({plan.pool for plan in plans}))
+            raise BackendUnavailable(f"no worker serves any plan on offer; their pools are {pools}", pools=pools)
+        turn.broken = turn.broken or not served
+        if BackendUnavailable.reason not in turn.degraded:
+            turn.degraded.append(BackendUnavailable.reason)
+        return served
 
     def _worst(self, query: Query) -> tuple[Amount, Amount]:
         """What this request can come to at the very most, and that without which it can buy nothing.

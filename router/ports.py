@@ -308,6 +308,9 @@ class Executor(Protocol):
         `spare` says whether the plan's worst case is paid for a second time, for a second run beside one that straggles.
         """
 
+    def serves(self, plan: Plan) -> bool:
+        """Whether there is anybody now who could run it."""
+
 
 Spare = Callable[[], Awaitable[bool]]
 

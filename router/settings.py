@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from router.access.settings import AccessSettings, TlsSettings, exposed
@@ -14,6 +14,7 @@ from router.section import Section
 from router.tenants import Unit
 from router.terms import BudgetSettings, TenantSettings
 from router.types import Budget, Plan, Price
+from workers.discovery import is_place
 
 MODELS = Path(__file__).parent.parent / "workers" / "reasoner" / "models"
 
@@ -153,15 +154,27 @@ class WorkerSettings(Section):
     """Where plans are run."""
 
     address: str = ""
-    """gRPC addresses of workers, separated by commas; empty: one is started, on a Unix socket."""
+    """Where workers are, separated by commas: `host:port` or `unix:/path`; `dns:///name:port`, every address that the name has, looked up again and
+    again; `ray://host:8265`, the pools on Ray whose dashboard this is. Empty: one worker is started, on a Unix socket."""
     threads: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), gt=0)
     """CPU threads of each bundled model."""
     pools: dict[str, PoolSettings] = Field(default_factory=_bundled_pools)
 
+    @field_validator("address")
+    @classmethod
+    def _places_are_in_order(cls, address: str) -> str:
+        if wrong := [place for place in _listed(address) if not is_place(place)]:
+            raise ValueError(f"{wrong[0]!r} is none of host:port, unix:/path, dns:///name:port, ray://host:port")
+        return address
+
     @property
-    def addresses(self) -> tuple[str, ...]:
+    def places(self) -> tuple[str, ...]:
         """Each of them."""
-        return tuple(one.strip() for one in self.address.split(",") if one.strip())
+        return _listed(self.address)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 class SecondSettings(Section):

@@ -1,16 +1,18 @@
-"""A member of the fleet: one worker as a router sees it: how busy it is, and how far it is trusted."""
+"""A member of the fleet: one worker as a router sees it: what it serves, how busy it is, and how far it is trusted."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from workers.remote import Load, RemoteExecutor
+from router.types import Plan
+from workers.remote import Offers, RemoteExecutor
 
 EJECT_AFTER = 3  # failures in a row
 FIRST_EJECTION, LONGEST_EJECTION = 1.0, 30.0  # seconds
 WARM_UP = 10.0  # seconds from its return until it is given its full share
 _COLD = 0.1  # share at its return
 _FORGIVEN = 60.0  # seconds without a failure after which earlier ejections are forgotten
+_DECLINED = 30.0  # seconds for which a plan that it could not run, whatever it says of itself, is not given to it again
 
 
 @dataclass(slots=True, eq=False)
@@ -20,7 +22,8 @@ class Member:
     address: str
     executor: RemoteExecutor
     clock: Callable[[], float] = time.monotonic
-    loads: Mapping[str, Load] = field(default_factory=dict)  # of its pools, as it last said
+    offers: Offers | None = None  # as it last said
+    declined: dict[str, float] = field(default_factory=dict)  # plans that it could not run, and when
     under_way: int = 0  # executions that this router has there
     silent: bool = False  # it did not say how busy it is
     failures: int = 0
@@ -40,11 +43,27 @@ class Member:
         warmth = min(1.0, _COLD + (1 - _COLD) * (self.clock() - self.back_since) / WARM_UP)
         return (self.under_way + 1) / warmth
 
-    def has(self, pool: str) -> bool:
-        """Whether it serves a pool; one that has not said yet may."""
-        return not self.loads or pool in self.loads
+    def serves(self, plan: Plan) -> bool:
+        """Whether it has the plan's pools and its strategy; one that has not said yet may."""
+        if plan.id in self.declined and self.clock() - self.declined[plan.id] < _DECLINED:
+            return False
+        if self.offers is None:
+            return True
+        pools, strategies = self.offers
+        return plan.strategy in strategies and plan.pool in pools and all(name in pools for name in plan.helpers)
 
-    def leave(self) -> None:
+    def differs(self, plan: Plan, models: Mapping[str, str]) -> bool:
+        """Whether it has another model in the plan's pool than `models` says, as while the workers are being renewed."""
+        if self.offers is None or plan.pool not in self.offers.pools:
+            return False
+        model = self.offers.pools[plan.pool].model
+        return bool(model) and model != models.get(plan.pool, model)
+
+    def decline(self, plan: str) -> None:
+        """It could not run this plan."""
+        self.declined[plan] = self.clock()
+
+    def ended(self) -> None:
         """One execution there has ended."""
         self.under_way -= 1
 

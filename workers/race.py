@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from router.errors import BackendUnavailable, Overloaded
+from router.errors import BackendUnavailable, Overloaded, UnknownPlan
 from router.ports import Meter, Spare
 from router.types import Budget, Outcome, Usage
 from workers.member import Member
@@ -37,17 +37,18 @@ class Attempt:
 
 
 class Race:
-    """Attempts at one plan. `choose` names a member beside those given, None where there is none."""
+    """Attempts at one plan, by its id. `choose` names a member beside those given, None where there is none."""
 
-    def __init__(self, run: Run, choose: Choose, budget: Budget, meter: Meter) -> None:
+    def __init__(self, plan: str, run: Run, choose: Choose, budget: Budget, meter: Meter) -> None:
         self.hedged = self.retried = False
+        self._plan = plan
         self._run = run
         self._choose = choose
         self._budget = budget
         self._meter = meter
         self._attempts: list[Attempt] = []
         self._running: list[Attempt] = []
-        self._error: BackendUnavailable | Overloaded | None = None
+        self._error: BackendUnavailable | Overloaded | UnknownPlan | None = None
 
     async def outcome(self, patience: float | None, spare: Spare | None) -> Outcome:
         """Of the first to have one, with what all of them spent in its usage; raises the last error when all failed.
@@ -56,7 +57,7 @@ class Race:
         """
         try:
             if not self._start(self._budget):
-                raise BackendUnavailable("no worker has this plan's pools")
+                raise BackendUnavailable("no worker serves this plan")
             if not await self._any(patience) and spare and await spare():
                 self.hedged = self._start(self._budget)
             while True:
@@ -78,7 +79,7 @@ class Race:
         attempt = Attempt(member, self._meter)
         attempt.task = asyncio.create_task(self._run(member, budget, attempt))
         member.under_way += 1
-        attempt.task.add_done_callback(lambda _: member.leave())
+        attempt.task.add_done_callback(lambda _: member.ended())
         self._attempts.append(attempt)
         self._running.append(attempt)
         return True
@@ -92,6 +93,10 @@ class Race:
         """Its outcome; None where another one may still have one. Raises what would happen anywhere."""
         try:
             outcome = attempt.task.result()
+        except UnknownPlan as error:
+            attempt.member.decline(self._plan)
+            self._error = error
+            return None
         except Overloaded as error:
             self._error = error
             return None

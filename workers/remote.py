@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import uuid4
@@ -15,7 +15,8 @@ from router.errors import BackendUnavailable
 from router.ports import Meter
 from router.status import error_of
 from router.telemetry import inject
-from router.types import Budget, Evidence, Outcome, Plan, Query, Usage
+from router.types import Budget, Evidence, Outcome, Plan, Query
+from workers.account import Account
 from workers.outlast import outlast
 from workers.wire import event_from_pb, order_to_pb
 
@@ -29,19 +30,32 @@ _ANSWERING = 1.0  # seconds that a worker has to say how busy it is
 _STOPPING = 1.5  # seconds that a worker has to stop an execution and tell its last charges
 
 
-class Load(NamedTuple):
-    """How busy a pool is: samples it can draw at once (0: no limit), and those that are drawn or wait."""
+class Offer(NamedTuple):
+    """One pool of a worker: its model, samples it can draw at once (0: no limit), and those that are drawn or wait."""
 
+    model: str
     slots: int
     wanted: int
 
 
-class RemoteExecutor:
-    """Runs plans on the worker behind a channel; see `Executor`. Cancelling waits until the worker has told what was spent."""
+class Offers(NamedTuple):
+    """What a worker says that it serves: pools by name, and strategies."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
-        self._stub = WorkerServiceStub(channel)  # type: ignore[no-untyped-call]
+    pools: Mapping[str, Offer]
+    strategies: frozenset[str]
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Of each pool."""
+        return {name: pool.model for name, pool in self.pools.items()}
+
+
+class RemoteExecutor:
+    """Runs plans on the worker at a gRPC address, reachable or not; see `Executor`. Cancelling waits until the worker has told what was spent."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._stub = WorkerServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def execute(self, query: Query, plan: Plan, evidence: Evidence, budget: Budget, meter: Meter) -> Outcome:
         """See `Executor.execute`."""
@@ -50,7 +64,7 @@ class RemoteExecutor:
         left = query.deadline - time.monotonic()
         call = self._stub.Execute(order, timeout=None if left == float("inf") else left, metadata=inject())
         # In its own task: to cancel a read is to cancel the call, and with it the last charges.
-        reading = asyncio.create_task(_read(call, plan, meter))
+        reading = asyncio.create_task(_read(call, Account(plan, budget, meter)))
         try:
             await asyncio.wait([reading])
         except asyncio.CancelledError:
@@ -60,17 +74,23 @@ class RemoteExecutor:
             raise BackendUnavailable("the worker ended the execution without an outcome")
         return outcome
 
-    async def ready(self) -> None:
-        """Return when the worker can be reached."""
-        await self._channel.channel_ready()
+    @property
+    def connected(self) -> bool:
+        """Whether the worker has been reached; where it was not, trying begins."""
+        return self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
-    async def loads(self) -> dict[str, Load]:
-        """Of each of its pools; raises BackendUnavailable when it does not say within a second."""
+    async def offers(self) -> Offers:
+        """What it serves; raises BackendUnavailable when it does not say within a second."""
         try:
             described = await self._stub.Describe(pb.DescribeRequest(), timeout=_ANSWERING)
         except grpc.aio.AioRpcError as failure:
             raise BackendUnavailable(f"the worker does not answer: {failure.code().name}") from failure
-        return {pool.name: Load(pool.slots, pool.running + pool.waiting) for pool in described.pools}
+        pools = {pool.name: Offer(pool.model, pool.slots, pool.running + pool.waiting) for pool in described.pools}
+        return Offers(pools, frozenset(described.strategies))
+
+    async def close(self) -> None:
+        """Leave the worker; what still runs there is cancelled."""
+        await self._channel.close()
 
     async def _stop(self, execution_id: str, reading: "asyncio.Task[Outcome | None]") -> None:
         try:
@@ -84,26 +104,28 @@ class RemoteExecutor:
             await outlast(reading)
 
 
-async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteResponse]", plan: Plan, meter: Meter) -> Outcome | None:
+async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteResponse]", account: Account) -> Outcome | None:
     """Pass charges on until the stream ends; the outcome, unless there was none."""
-    spent, outcome = Usage(), None
     try:
         async for response in call:
             event = event_from_pb(response)
             if isinstance(event, Outcome):
-                outcome = event
-            else:
-                spent += event
-                meter.charge(event)
+                return account.checked(event)
+            account.charge(event)
     except grpc.aio.AioRpcError as failure:
         if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return Outcome(plan=plan.id, answer=None, text="", candidates=(), usage=spent, stop_reason="deadline")
+            return account.cut("deadline")
         raise error_of(failure) or BackendUnavailable(f"the worker failed: {failure.code().name}: {failure.details()}") from failure
-    return outcome
+    except (KeyError, ValueError) as error:
+        raise BackendUnavailable(f"the worker told what is not known here: {error}") from error
+    return None
 
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[RemoteExecutor]:
-    """The worker at a gRPC address, reachable or not."""
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
-        yield RemoteExecutor(channel)
+    """The worker at a gRPC address, as long as it is needed."""
+    executor = RemoteExecutor(address)
+    try:
+        yield executor
+    finally:
+        await executor.close()

@@ -36,11 +36,13 @@ class Gauges:
             observe = [lambda _, look=look: [Observation(one, {POOL: pool}) for pool, one in look().items()]]
             self._gauge(name, observe, "1", description)
 
-    def watch_workers(self, ejected: Callable[[], int], second: Callable[[], Mapping[str, int]]) -> None:
-        """Report how many workers are left out now, and how often a plan was run a second time, by why."""
+    def watch_workers(self, serving: Callable[[], Mapping[str, int]], ejected: Callable[[], int], second: Callable[[], Mapping[str, int]]) -> None:
+        """Report how many workers every pool has, how many are left out now, and how often a plan was run a second time, by why."""
+        observe = [lambda _: [Observation(count, {POOL: pool}) for pool, count in serving().items()]]
+        self._gauge("rheostat.pool.workers", observe, "{worker}", "Workers that serve this pool and are given work")
         self._gauge("rheostat.workers.ejected", [lambda _: [Observation(ejected())]], "{worker}", "Workers that are given nothing now")
-        observe = [lambda _: [Observation(count, {WHY: why}) for why, count in second().items()]]
-        self._counter("rheostat.executions.repeated", observe, "{execution}", "Plans that were run on another worker too")
+        repeated = [lambda _: [Observation(count, {WHY: why}) for why, count in second().items()]]
+        self._counter("rheostat.executions.repeated", repeated, "{execution}", "Plans that were run on another worker too")
 
     def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
         """Report for each tenant whether the control serves because routing is no better."""
