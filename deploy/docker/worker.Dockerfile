@@ -25,6 +25,8 @@ LABEL org.opencontainers.image.title="rheostat-worker" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/rheostat /opt/rheostat
+# KubeRay starts Ray from a login shell, which forgets PATH; without the extra `ray` one of these leads nowhere, and nobody follows it.
+RUN ln --symbolic /opt/rheostat/bin/ray /opt/rheostat/bin/rheostat /usr/local/bin/
 ENV PATH=/opt/rheostat/bin:$PATH
 # Nothing is written but to /tmp: with that as a volume, the root file system can be read-only.
 ENV HOME=/tmp
