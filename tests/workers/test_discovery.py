@@ -28,7 +28,9 @@ async def test_a_name_that_nobody_knows_is_told():
         await addresses("dns:///nobody.invalid:50052")
 
 
-@pytest.mark.parametrize("place", ["50052", "host", "host:", "host:port", "host:99999", "dns:///host", "ray://head", "http://host:80", "dns://8.8.8.8/h:1"])
+@pytest.mark.parametrize(
+    "place", ["50052", "host", "host:", "host:port", "host:99999", "dns:///host", "ray://head", "http://host:80", "dns://8.8.8.8/h:1"]
+)
 def test_what_is_no_place_is_refused_before_anything_starts(place):
     with pytest.raises(ValueError, match="is none of host:port"):
         WorkerSettings(address=f"127.0.0.1:50052, {place}")
