@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from router.settings import Choice, PlanSettings, PoolSettings, Settings
 from router.store import server_command
 from router.terms import TenantSettings
 from tests.chaos.link import Link
+from tests.loopback import free_port
 
 ROOT = Path(__file__).parents[2]
 ROUTERS, WORKERS = 2, 2
@@ -101,12 +101,6 @@ class Town:
         for address in self.addresses:
             async with asyncio.timeout(seconds), grpc.aio.insecure_channel(address) as channel:
                 await channel.channel_ready()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @asynccontextmanager

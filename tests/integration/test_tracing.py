@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from router.terms import TenantSettings
 from tests.integration.conftest import CHEAP, pool
 from tests.integration.conftest import PLANS as LONG
 from tests.integration.test_faults import LEGS, STORY, final_of
+from tests.loopback import free_port
 from tests.otlp import Collector, collecting, plain
 
 SECRET = "How many apples does Zebedee have?"
@@ -63,12 +63,6 @@ class Traced:
     def lines(self) -> list[dict]:
         rows = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [row for row in rows if row["event"] == "call_served"]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
