@@ -109,7 +109,7 @@ def test_names_that_are_referred_to_are_there(place: str) -> None:
     for _, template in pods(place):
         spec = template["spec"]
         wanted = {spec["serviceAccountName"]} if "serviceAccountName" in spec else set()
-        for volume in spec["volumes"] if "volumes" in spec else ():
+        for volume in spec.get("volumes", ()):
             wanted |= {
                 volume[kind][key]
                 for kind, key in (("configMap", "name"), ("secret", "secretName"), ("persistentVolumeClaim", "claimName"))
