@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis.asyncio as redis
 import structlog
@@ -235,21 +236,32 @@ async def attached(url: str | None, data_dir: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Store]:
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        protocol=3,
-        max_connections=32,
-        timeout=1.0,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=SOCKET_TIMEOUT,
-        health_check_interval=15,
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.1, base=0.01), retries=2),
-    )
-    client = redis.Redis.from_pool(pool)
+    client = _client(url)
     try:
         yield Store(client)
     finally:
         await client.aclose()
+        if isinstance(client, redis.RedisCluster):  # that does nothing where it was just about to look for nodes that were lost
+            await client.nodes_manager.aclose()
+
+
+def _client(url: str) -> redis.Redis:
+    """Of one server, or of a cluster where the URL says `cluster=true`; keys that are used together are in one slot either way."""
+    retry = Retry(ExponentialWithJitterBackoff(cap=0.1, base=0.01), retries=2)
+    patience = {"protocol": 3, "max_connections": 32, "socket_timeout": SOCKET_TIMEOUT, "socket_connect_timeout": SOCKET_TIMEOUT}
+    address, clustered = cluster_url(url)
+    if clustered:
+        # It does all that is asked of a client here, without being a subclass of one.
+        return cast(redis.Redis, redis.RedisCluster.from_url(address, retry=retry, **patience))
+    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(address, timeout=1.0, health_check_interval=15, retry=retry, **patience))
+
+
+def cluster_url(url: str) -> tuple[str, bool]:
+    """The URL without `cluster=true`, and whether it was there."""
+    parts = urlsplit(url)
+    words = parse_qsl(parts.query)
+    kept = urlencode([(name, value) for name, value in words if name != "cluster"], safe="/")
+    return parts._replace(query=kept).geturl() if parts.query else url, ("cluster", "true") in words
 
 
 @contextmanager
