@@ -67,6 +67,28 @@ def work(address: Annotated[str, typer.Option(help="Where to listen: host:port o
 
 @app.command()
 @calling
+def health(
+    *,
+    service: Service,
+    name: Annotated[str, typer.Option("--service", help="What is to serve; `rheostat.v1.WorkerService` of a worker, empty for the process.")] = (
+        "rheostat.v1.RouterService"
+    ),
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to wait for the answer.")] = 3.0,
+    as_json: Json = False,
+) -> None:
+    """Say whether a router or a worker serves; exits with 1 if it does not. For people, and for probes of containers."""
+    from router.health import SERVING  # noqa: PLC0415 - not needed by the other commands
+    from router.health import health as run  # noqa: PLC0415
+
+    found = _run(run(service, name, seconds))
+    told = {"address": service.address, "service": name, "status": found}
+    print(json.dumps(told)) if as_json else out.print(f"{name or 'the process'} at {service.address}: {found}", highlight=False)
+    if found != SERVING:
+        raise typer.Exit(1)
+
+
+@app.command()
+@calling
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     *,

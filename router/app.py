@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         )
         pipeline = Pipeline(parts, first_predictor(settings))
         await stack.enter_async_context(reloading(settings, pipeline, desk))
-        await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies))
+        await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies, telemetry))
         await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         door = await stack.enter_async_context(open_door(settings, register, store, tenants))
@@ -212,21 +213,43 @@ async def _budgets(tenants: Tenants, ledger: RedisLedger, telemetry: Telemetry) 
 
 
 @asynccontextmanager
-async def _experience(settings: Settings, store: Store, pipeline: Pipeline, configured: Mapping[str, Policy]) -> AsyncIterator[None]:
+async def _experience(
+    settings: Settings, store: Store, pipeline: Pipeline, configured: Mapping[str, Policy], telemetry: Telemetry
+) -> AsyncIterator[None]:
     """What outcomes teach the configured policies that learn online."""
+    disbelieved, followed = 0, time.monotonic()
     bandits = {name: policy for name, policy in configured.items() if isinstance(policy, Bandit)}
 
     def publish(posteriors: Mapping[str, Posterior]) -> None:
+        nonlocal disbelieved
         pipeline.learned = {(name, tenant): policy.after(one) for name, policy in bandits.items() for tenant, one in posteriors.items()}
         changes = {"/".join(key): count for key, count in learner.changes.items()}
         seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": learner.disbelieved}
+        disbelieved = len(learner.disbelieved)
         log.info("learned", tenants=len(posteriors), changes=changes, **seen)
+
+    def at_the_end() -> None:
+        nonlocal followed
+        followed = time.monotonic()
+
+    def changed_plans() -> Counter[str]:
+        plans: Counter[str] = Counter()
+        for (_, plan), count in learner.changes.copy().items():
+            plans[plan] += count
+        return plans
 
     deep = any(isinstance(policy, NeuralLinear) for policy in bandits.values())
     learner = Learner(half_life=settings.learning.half_life, most=settings.learning.most, deep=deep)
     async with AsyncExitStack() as stack:
         if bandits:
-            await stack.enter_async_context(learning(store, learner, publish, settings.learning.seconds))
+            telemetry.watch_learning(
+                lambda: learner.outcomes,
+                changed_plans,
+                learner.quarantined.copy,
+                lambda: disbelieved,
+                lambda: time.monotonic() - followed,
+            )
+            await stack.enter_async_context(learning(store, learner, publish, settings.learning.seconds, at_the_end))
         yield
 
 
@@ -237,6 +260,10 @@ async def _promotions(
     """Candidates come to serve, and the honesty guard asks whether routing is worth it."""
     async with keeping(settings, terms, store, desk, pipeline) as keeper:
         telemetry.watch_guard(lambda: {tenant: one.guard.closed for tenant, one in keeper.standings.items()})
+        telemetry.watch_standings(
+            lambda: {tenant: one.guard.verdict for tenant, one in keeper.standings.items()},
+            lambda: {tenant: one.promotion.stage for tenant, one in keeper.standings.items() if one.promotion},
+        )
         yield
 
 

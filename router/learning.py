@@ -30,13 +30,20 @@ class Learner(Protocol[P_co]):
 
 
 @asynccontextmanager
-async def learning(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float) -> AsyncIterator[None]:
-    """While this is open, `publish` gets new posteriors within about `seconds` of what they are learned from."""
-    async with background(learning=_follow(store, learner, publish, seconds)):
+async def learning(
+    store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float, followed: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """While this is open, `publish` gets new posteriors within about `seconds` of what they are learned from.
+
+    Whenever the end of the stream is reached `followed` is called.
+    """
+    async with background(learning=_follow(store, learner, publish, seconds, followed)):
         yield
 
 
-async def _follow(store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float) -> None:
+async def _follow(
+    store: Store, learner: Learner[P], publish: Callable[[Mapping[str, P]], None], seconds: float, followed: Callable[[], None]
+) -> None:
     """From the oldest row that the stream has: nothing else is kept, so a router that was killed has lost nothing and repeats nothing."""
     last = "-"
     while True:
@@ -44,6 +51,7 @@ async def _follow(store: Store, learner: Learner[P], publish: Callable[[Mapping[
             last, new = await _caught_up(store, learner, last)
             if new:
                 publish(await asyncio.to_thread(learner.posteriors))
+            followed()
         except StoreUnavailable as error:
             log.warning("learning_delayed", error=str(error))
         await asyncio.sleep(seconds)

@@ -180,7 +180,7 @@ class Pipeline:
         await self._write([rewarded(reward, tenant)])
         self.reports[tenant] += 1
         plans = [row.plan for row in rows if row.plan]
-        self._parts.telemetry.rewarded(plans[-1] if plans else "", reward)
+        self._parts.telemetry.rewarded(plans[-1] if plans else "", reward, tenant)
         pacer = self._parts.pacers.get(tenant)
         if pacer and (belief := rated(await self._known(reward.decision_id, tenant), reward)) is not None:
             pacer.rate(reward=reward.value, belief=belief, at=self._parts.now())
@@ -256,7 +256,7 @@ class Pipeline:
         with self._parts.telemetry.step("decide", stage=turn.evidence.stage) as span:
             prediction, decision = await self._settled(turn, plans)
             tell_decision(span, decision)
-        self._parts.telemetry.decided(decision, self._parts.clock() - began)
+        self._parts.telemetry.decided(decision, type(turn.policy).__name__.lower(), self._parts.clock() - began)
         return prediction, decision
 
     async def _settled(self, turn: Turn, plans: Sequence[Plan]) -> tuple[Prediction, Decision]:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from router.ports import Pacer
-from router.telemetry.names import POOL, SHELF, TENANT, UNIT, WHY, WINDOW
+from router.telemetry.names import DOUBT, MOST_TENANTS, PLAN, POOL, PROMOTION, SHELF, TENANT, UNIT, VERDICT, WHY, WINDOW
 from router.types import Standing
 
 
@@ -46,8 +47,42 @@ class Gauges:
 
     def watch_guard(self, closed: Callable[[], Mapping[str, bool]]) -> None:
         """Report for each tenant whether the control serves because routing is no better."""
-        observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in closed().items()]]
+        observe = [lambda _: [Observation(int(one), {TENANT: tenant}) for tenant, one in islice(closed().items(), MOST_TENANTS)]]
         self._gauge("rheostat.guard.closed", observe, "1", "Whether the best constant plan serves instead of routing")
+
+    def watch_standings(self, verdicts: Callable[[], Mapping[str, str]], stages: Callable[[], Mapping[str, str]]) -> None:
+        """Report for each tenant what the guard found, and how far a candidate has come where there is one: 1 beside the word that holds."""
+        for name, label, look, description in (
+            ("rheostat.guard.standing", VERDICT, verdicts, "Whether routing is better than the best constant plan, by the tenant's own log"),
+            ("rheostat.promotion.standing", PROMOTION, stages, "How far a tenant's candidate has come"),
+        ):
+            observe = [
+                lambda _, look=look, label=label: [
+                    Observation(1, {TENANT: tenant, label: word}) for tenant, word in islice(look().items(), MOST_TENANTS)
+                ]
+            ]
+            self._gauge(name, observe, "1", description)
+
+    def watch_learning(
+        self,
+        outcomes: Callable[[], int],
+        changes: Callable[[], Mapping[str, int]],
+        quarantined: Callable[[], Mapping[str, int]],
+        disbelieved: Callable[[], int],
+        behind: Callable[[], float],
+    ) -> None:
+        """Report what was learned from outcomes, which plans changed, why outcomes were not believed, and when the stream's end was seen."""
+        self._gauge("rheostat.learning.outcomes", [lambda _: [Observation(outcomes())]], "{outcome}", "Outcomes that forecasts are corrected by")
+        self._gauge(
+            "rheostat.learning.disbelieved", [lambda _: [Observation(disbelieved())]], "{source}", "Sources, by tenant, that nobody listens to"
+        )
+        self._gauge("rheostat.learning.behind", [lambda _: [Observation(behind())]], "s", "Since the decision stream was followed to its end")
+        for name, label, look, description in (
+            ("rheostat.learning.changes", PLAN, changes, "Times that a plan was no longer what it had been"),
+            ("rheostat.learning.quarantined", DOUBT, quarantined, "Outcomes that were not believed, by why"),
+        ):
+            observe = [lambda _, look=look, label=label: [Observation(count, {label: word}) for word, count in look().items()]]
+            self._counter(name, observe, "{outcome}", description)
 
     def watch_budgets(self, left: Callable[[], Mapping[tuple[str, str, str], float]]) -> None:
         """Report what is left to each tenant in each of its limited windows, by the names of both and the unit that the window counts."""

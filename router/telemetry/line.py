@@ -14,6 +14,7 @@ class Line:
     tenant: str = ""
     ending: str = ""
     cached: bool = False
+    confidence: float | None = None  # in the answer given; 0 where it is an abstention, none where there was neither
     degraded: tuple[str, ...] = ()
     plans: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
@@ -22,6 +23,7 @@ class Line:
     def ended(self, final: Final) -> None:
         """The answer was given."""
         self.ending, self.cached, self.degraded = final.ending, final.receipt.cached, final.degraded
+        self.confidence = final.answer.confidence if final.answer else 0.0
 
     def bought(self, plan: str, usage: Usage) -> None:
         """A plan was run, to its end or not."""

@@ -53,6 +53,10 @@ class Metrics:
         self._request_stages = meter.create_histogram(
             "rheostat.request.stages", "{stage}", "Plans bought for an answer", explicit_bucket_boundaries_advisory=COUNTS
         )
+        shares = partial(meter.create_histogram, unit="1", explicit_bucket_boundaries_advisory=SHARES)
+        self._request_confidence = shares("rheostat.request.confidence", description="How likely answers are right; abstentions are 0")
+        self._request_reward = shares("rheostat.request.reward", description="Rewards reported, by tenant")
+        self._degraded = count("rheostat.requests.degraded", "{request}", "Answers given while something did not work as usual, by what")
         self._waits = seconds("rheostat.admission.wait", description="Time until a request was let in")
         self._lookups = count("rheostat.cache.lookups", "{lookup}", "Looks into the cache, by what was found")
         self._checks = count("rheostat.cache.checks", "{check}", "Answers to nearest questions, compared with real ones")
@@ -66,10 +70,10 @@ class Metrics:
         """One prediction. `predictor` is its name, without a version."""
         self._prediction_seconds.record(seconds, {PREDICTOR: predictor})
 
-    def decided(self, decision: Decision, seconds: float) -> None:
-        """One decision, and the time it took, prediction included."""
-        self._decisions.add(1, {POLICY: decision.policy, PLAN: decision.plan, ACTION: decision.action.value, EXPLORED: decision.explored})
-        self._decision_seconds.record(seconds, {POLICY: decision.policy})
+    def decided(self, decision: Decision, policy: str, seconds: float) -> None:
+        """One decision, and the time it took, prediction included. `policy` is its name, without a version: those that learn have many."""
+        self._decisions.add(1, {POLICY: policy, PLAN: decision.plan, ACTION: decision.action.value, EXPLORED: decision.explored})
+        self._decision_seconds.record(seconds, {POLICY: policy})
 
     def reconsidered(self) -> None:
         """One first decision that was close, for which the second encoder is consulted."""
@@ -88,9 +92,10 @@ class Metrics:
         if usage.joules:
             self._plan_joules.add(usage.joules, {PLAN: plan.id, POOL: plan.pool, ENERGY: usage.energy.value})
 
-    def rewarded(self, plan: str, reward: Reward) -> None:
-        """One reward, for the plan that gave the answer."""
+    def rewarded(self, plan: str, reward: Reward, tenant: str) -> None:
+        """One reward, for the plan that gave the answer, and for a tenant that exists."""
         self._plan_reward.record(reward.value, {PLAN: plan, REWARD_SOURCE: reward.source})
+        self._request_reward.record(reward.value, {TENANT: self.label(tenant), REWARD_SOURCE: reward.source})
 
     def active(self, change: int) -> None:
         """So many more requests, or fewer, are being answered."""
@@ -122,6 +127,10 @@ class Metrics:
         self._request_seconds.record(seconds, labels)
         self._request_cost.record(line.usage.cost, labels)
         self._request_stages.record(len(line.plans), {ENDING: labels[ENDING]})
+        if line.confidence is not None:
+            self._request_confidence.record(line.confidence, {TENANT: labels[TENANT]})
+        for reason in line.degraded:
+            self._degraded.add(1, {ERROR: reason})
 
     def label(self, tenant: str) -> str:
         """The name of a tenant that exists, or `other` once there are too many."""

@@ -26,6 +26,9 @@ ENERGY = "rheostat.energy.source"
 TOKENS = "rheostat.tokens"  # of a span; `.kept`, `.discarded`, `.cancelled`, `.prompt` or `.scored` follows
 TEXTS = "rheostat.verifier.texts"
 RUN_ENDING = "rheostat.sandbox.ending"
+VERDICT = "rheostat.guard.verdict"
+PROMOTION = "rheostat.promotion.stage"
+DOUBT = "rheostat.learning.doubt"  # why an outcome was not believed
 WHY = "rheostat.execution.why"  # run again: `straggler` or `failure`
 ERROR = "error.type"
 

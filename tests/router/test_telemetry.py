@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,24 @@ from router.ports import Spent
 from router.telemetry import Line, Telemetry, current_line, inject, open_telemetry, trace_id
 from router.telemetry.line import lined
 from router.telemetry.names import MOST_TENANTS
-from router.types import Action, Call, Decision, EnergySource, Final, Finish, Message, Objective, Plan, Price, Receipt, Record, Reward, Sample, Usage
+from router.types import (
+    Action,
+    Answer,
+    Call,
+    Decision,
+    EnergySource,
+    Final,
+    Finish,
+    Message,
+    Objective,
+    Plan,
+    Price,
+    Receipt,
+    Record,
+    Reward,
+    Sample,
+    Usage,
+)
 
 ROW = Record(id="d/1", kind="stage", decision_id="d", tenant="t", at=0.0, stage=1, plan="small", propensity=0.25)
 CALL = Call(messages=(Message(content="secret question"),), temperature=0.5, max_tokens=64, stop=("\n",), seed=3)
@@ -175,11 +193,11 @@ async def test_a_cancelled_sample_is_no_error_and_a_failed_one_is(heard: Listene
 def test_every_instrument_under_its_name(heard: Listener) -> None:
     telemetry = heard.telemetry
     telemetry.predicted("learned", 0.001)
-    telemetry.decided(DECISION, 0.002)
+    telemetry.decided(DECISION, "fixed", 0.002)
     with pytest.raises(KeyError), telemetry.stage("d", ROW):
         raise KeyError
     telemetry.charged(PLAN, Usage(prompt_tokens=9, kept_tokens=3, discarded_tokens=2, cancelled_tokens=1))
-    telemetry.rewarded("small", Reward(decision_id="d", value=0.5, source="user", at=0.0))
+    telemetry.rewarded("small", Reward(decision_id="d", value=0.5, source="user", at=0.0), "acme")
     telemetry.rejected("OVERLOADED")
     telemetry.waited(0.25)
     telemetry.looked_up("miss")
@@ -199,6 +217,7 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     fates = {attributes["rheostat.token.fate"]: count for attributes, count in heard.points("rheostat.plan.tokens")}
     assert fates == {"prompt": 9, "kept": 3, "discarded": 2, "cancelled": 1}
     assert heard.points("rheostat.plan.reward") == [({"rheostat.plan.id": "small", "rheostat.reward.source": "user"}, 0.5)]
+    assert heard.points("rheostat.request.reward") == [({"rheostat.tenant.name": "acme", "rheostat.reward.source": "user"}, 0.5)]
     assert heard.points("rheostat.requests.rejected") == [({"error.type": "OVERLOADED"}, 1)]
     assert heard.points("rheostat.admission.wait") == [({}, 0.25)]
     assert heard.points("rheostat.cache.lookups") == [({"rheostat.cache.kind": "miss"}, 1)]
@@ -207,6 +226,37 @@ def test_every_instrument_under_its_name(heard: Listener) -> None:
     assert heard.points("rheostat.decisions.reconsidered") == [({}, 1)]
     assert [attributes["rpc.method"] for attributes, _ in heard.points("rpc.server.call.duration")] == ["rheostat.v1.RouterService/PlanQuery"]
     assert heard.points("rheostat.journal.pending") == [({}, 42)]
+
+
+def test_a_policy_that_learns_has_one_name(heard: Listener) -> None:
+    for number in range(3):
+        heard.telemetry.decided(replace(DECISION, policy=f"thompson-{number}"), "thompson", 0.001)
+    assert [point["rheostat.policy.name"] for point, _ in heard.points("rheostat.decisions")] == ["thompson"]
+
+
+def test_what_an_answer_promised_is_told_by_tenant_and_what_did_not_work(heard: Listener) -> None:
+    answer = Answer(text="4", answer="4", confidence=0.75, plan="small")
+    for final in (
+        Final(decision_id="d", answer=answer, receipt=Receipt(usage=Usage()), ending="stopped", degraded=("STORE_UNAVAILABLE",)),
+        Final(decision_id="d", answer=None, receipt=Receipt(usage=Usage()), ending="abstained"),
+    ):
+        line = Line(tenant="acme")
+        line.ended(final)
+        heard.telemetry.answered(line, 0.01)
+    heard.telemetry.answered(Line(tenant="acme", ending="OVERLOADED"), 0.01)  # neither an answer nor an abstention
+    assert heard.points("rheostat.request.confidence") == [({"rheostat.tenant.name": "acme"}, 0.75)]
+    assert heard.points("rheostat.requests.degraded") == [({"error.type": "STORE_UNAVAILABLE"}, 1)]
+
+
+def test_what_is_learned_and_where_candidates_stand_is_told(heard: Listener) -> None:
+    heard.telemetry.watch_learning(lambda: 7, lambda: {"small": 1}, lambda: {"unknown source": 2}, lambda: 3, lambda: 0.5)
+    heard.telemetry.watch_standings(lambda: {f"t{number}": "better" for number in range(MOST_TENANTS + 5)}, lambda: {"acme": "canary"})
+    for name, value in (("outcomes", 7), ("disbelieved", 3), ("behind", 0.5)):
+        assert heard.points(f"rheostat.learning.{name}") == [({}, value)]
+    assert heard.points("rheostat.learning.changes") == [({"rheostat.plan.id": "small"}, 1)]
+    assert heard.points("rheostat.learning.quarantined") == [({"rheostat.learning.doubt": "unknown source"}, 2)]
+    assert heard.points("rheostat.promotion.standing") == [({"rheostat.tenant.name": "acme", "rheostat.promotion.stage": "canary"}, 1)]
+    assert len(heard.points("rheostat.guard.standing")) == MOST_TENANTS
 
 
 def test_a_trace_goes_on_in_the_next_process(heard: Listener) -> None:
@@ -231,7 +281,7 @@ async def test_silence_is_cheap() -> None:
         for _ in range(500):
             with telemetry.span("predict", decision_id="d"), telemetry.stage("d", ROW), telemetry.workflow("direct", "small"):
                 await telemetry.sampled("nano", CALL, spent, instant())
-            telemetry.decided(DECISION, 0.001)
+            telemetry.decided(DECISION, "fixed", 0.001)
         best = min(best, (time.perf_counter() - start) / 500)
     assert best < 100e-6
 
@@ -276,7 +326,7 @@ def test_how_the_cache_fares_is_told(heard: Listener) -> None:
 
 def test_how_busy_pools_are_and_what_was_run_again(heard: Listener) -> None:
     heard.telemetry.watch_pools(lambda: {"large": 1.5}, lambda: {"large": 2.0})
-    heard.telemetry.watch_workers(lambda: 1, lambda: {"straggler": 3, "failure": 4})
+    heard.telemetry.watch_workers(lambda: {"large": 2}, lambda: 1, lambda: {"straggler": 3, "failure": 4})
     for name, value in (("rheostat.pool.load", 1.5), ("rheostat.pool.surcharge", 2.0)):
         assert [(point["rheostat.pool.name"], found) for point, found in heard.points(name)] == [("large", value)]
     assert [found for _, found in heard.points("rheostat.workers.ejected")] == [1]
