@@ -74,10 +74,13 @@ def _paths(source: Path) -> list[Path]:
 
 
 def _objects(source: File) -> list[str]:
-    storage = _storage(str(source))
+    address, pattern = str(source), glob.has_magic(str(source))
+    storage = _storage(address)
+    if address.endswith(".parquet") and not pattern:
+        return [address]  # whether it is there is seen when it is read
     with answering(source):
         storage.invalidate_cache()
-        found = storage.glob(str(source)) if glob.has_magic(str(source)) else storage.find(str(source))
+        found = storage.glob(address) if pattern else storage.find(address)
         names = sorted(one for one in found if one.endswith(".parquet") and not one.rpartition("/")[2].startswith("."))
         return [str(storage.unstrip_protocol(one)) for one in names]
 
