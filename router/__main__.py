@@ -3,10 +3,7 @@
 import asyncio
 import inspect
 import json
-import logging
-import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +11,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
 from rich.progress import Progress
 from rich.table import Table
@@ -27,7 +23,8 @@ from router.console import explained as _explained
 from router.console import read_settings as _settings
 from router.console import run as _run
 from router.errors import InvalidQuery, RouterError
-from router.redaction import masked, redact
+from router.logs import write_logs
+from router.redaction import masked
 from router.settings import ServerSettings, Settings
 from router.tenancy.commands import tenants
 
@@ -478,26 +475,8 @@ def _heads(facts: Mapping[str, Any]) -> Table:
 
 
 def main() -> None:
-    """Entry point: logs are lines for people on a terminal, JSON otherwise."""
-    level = getattr(logging, os.environ.get("RHEOSTAT_LOG", "warning").upper(), logging.WARNING)
-    shape = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            redact,
-            shape,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    """Entry point."""
+    write_logs()
     app()
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -27,28 +28,36 @@ async def work(settings: Settings, address: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with executing(settings) as executor:
+        server = WorkerServer(executor, address, [Interceptor(executor.telemetry)])
+        await server.start()
+        log.info("worker_started", address=address, pools=list(executor.pools))
+        async with background(pools=_watch(executor.pools, stop)):
+            await server.serve_until(stop, settings.server.grace)
+        if failed := broken(executor.pools):
+            raise BackendUnavailable(f"pools that have failed for good: {', '.join(failed)}; whoever keeps this worker starts a new one")
+
+
+@asynccontextmanager
+async def executing(settings: Settings) -> AsyncIterator[LocalExecutor]:
+    """The executor of the configured pools, loaded; raises UnknownPlan where a plan asks one for what it cannot do."""
     sys.setswitchinterval(_SWITCH)
     with open_telemetry("rheostat-worker", prometheus=settings.telemetry.prometheus) as telemetry:
         async with pools(settings) as loaded:
             executor = LocalExecutor(pools=loaded, telemetry=telemetry)
             executor.check([plan.plan(name) for name, plan in settings.plans.items()])
-            server = WorkerServer(executor, address, [Interceptor(telemetry)])
-            await server.start()
-            log.info("worker_started", address=address, pools=list(loaded))
-            async with background(pools=_watch(loaded, stop)):
-                await server.serve_until(stop, settings.server.grace)
-            if broken := _broken(loaded):
-                raise BackendUnavailable(f"pools that have failed for good: {', '.join(broken)}; whoever keeps this worker starts a new one")
+            yield executor
 
 
-def _broken(pools: Mapping[str, Pool]) -> list[str]:
+def broken(pools: Mapping[str, Pool]) -> list[str]:
+    """Names of those that have failed for good."""
     return [name for name, pool in pools.items() if pool.broken]
 
 
 async def _watch(pools: Mapping[str, Pool], stop: asyncio.Event) -> None:
     """End the worker when an engine has died: it would refuse for ever what a new one can do."""
     while not stop.is_set():
-        if broken := _broken(pools):
-            log.error("pools_broken", pools=broken)
+        if failed := broken(pools):
+            log.error("pools_broken", pools=failed)
             stop.set()
         await asyncio.sleep(_LOOK)

@@ -57,9 +57,10 @@ class Performer:
         async with self.spending.hold(price, worst, order.call.max_tokens) as granted:
             call = order.call if granted == order.call.max_tokens else replace(order.call, max_tokens=granted)
             try:
-                async with self._slot(pool):
-                    with pool.energy.working(spent):
-                        sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
+                with pool.outstanding.sample(worst.prompt_tokens + granted):
+                    async with self._slot(pool):
+                        with pool.energy.working(spent):
+                            sample = await self.telemetry.sampled(pool.model, call, spent, pool.backend.sample(call, spent), price=price)
             except asyncio.CancelledError:
                 self._charge(pool, price, _sold(spent, Fate.CANCELLED))
                 self.cut(spent.completion, order.pool)

@@ -1,10 +1,29 @@
 """A pool: one model ready to be sampled from."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from router.ports import Backend, Sandbox, Verifier
 from router.turnstile import Turnstile
 from workers.energy import UNKNOWN, Energy
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """Samples that are drawn or wait, and the tokens that they may read and write."""
+
+    samples: int = 0
+    tokens: int = 0
+
+    @contextmanager
+    def sample(self, tokens: int) -> Iterator[None]:
+        """One more, of at most so many tokens, until exit."""
+        self.samples, self.tokens = self.samples + 1, self.tokens + tokens
+        try:
+            yield
+        finally:
+            self.samples, self.tokens = self.samples - 1, self.tokens - tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +39,7 @@ class Pool:
     energy: Energy = UNKNOWN
     model: str = ""  # for telemetry and Describe
     turnstile: Turnstile | None = None  # samples at once; None: as many as are asked for
+    outstanding: Outstanding = field(default_factory=Outstanding)
 
     @property
     def capabilities(self) -> frozenset[str]:

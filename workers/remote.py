@@ -11,7 +11,7 @@ import grpc
 from rheostat.v1 import worker_service_pb2 as pb
 from rheostat.v1.worker_service_pb2_grpc import WorkerServiceStub
 
-from router.errors import BackendUnavailable
+from router.errors import BackendUnavailable, Overloaded, RouterError
 from router.ports import Meter
 from router.status import error_of
 from router.telemetry import inject
@@ -62,6 +62,8 @@ class RemoteExecutor:
         order = order_to_pb(query, plan, evidence, budget)
         order.execution_id = uuid4().hex
         left = query.deadline - time.monotonic()
+        if left != float("inf"):
+            order.seconds = max(0.0, left)
         call = self._stub.Execute(order, timeout=None if left == float("inf") else left, metadata=inject())
         # In its own task: to cancel a read is to cancel the call, and with it the last charges.
         reading = asyncio.create_task(_read(call, Account(plan, budget, meter)))
@@ -115,10 +117,17 @@ async def _read(call: "grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteRes
     except grpc.aio.AioRpcError as failure:
         if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return account.cut("deadline")
-        raise error_of(failure) or BackendUnavailable(f"the worker failed: {failure.code().name}: {failure.details()}") from failure
+        raise error_of(failure) or _unexplained(failure) from failure
     except (KeyError, ValueError) as error:
         raise BackendUnavailable(f"the worker told what is not known here: {error}") from error
     return None
+
+
+def _unexplained(failure: grpc.aio.AioRpcError) -> RouterError:
+    """What a proxy before the worker says, or gRPC itself."""
+    if failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Overloaded(f"too much waits for the workers already: {failure.details()}")
+    return BackendUnavailable(f"the worker failed: {failure.code().name}: {failure.details()}")
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ class WorkerService(WorkerServiceServicer):
         execution = asyncio.create_task(self._run(request, context.time_remaining(), charges))
         self._running[request.execution_id] = execution
         try:
-            while (charge := await charges.waiting.get()) is not None:
+            while (charge := await charges.next()) is not None:
                 await context.write(event_to_pb(charge))
             await asyncio.wait([execution])
             if not execution.cancelled():
@@ -47,12 +47,17 @@ class WorkerService(WorkerServiceServicer):
             await outlast(execution)
             self._running.pop(request.execution_id, None)
 
+    def stop(self, execution_id: str) -> bool:
+        """Cancel an execution; whether it ran here."""
+        if running := self._running.get(execution_id):
+            running.cancel()
+        return running is not None
+
     async def StopExecution(
         self, request: pb.StopExecutionRequest, context: grpc.aio.ServicerContext[pb.StopExecutionRequest, pb.StopExecutionResponse]
     ) -> pb.StopExecutionResponse:
         """Cancels an execution; its stream goes on to its last charge."""
-        if stopped := self._running.get(request.execution_id):
-            stopped.cancel()
+        self.stop(request.execution_id)
         return pb.StopExecutionResponse()
 
     async def Describe(
@@ -70,18 +75,34 @@ class WorkerService(WorkerServiceServicer):
         try:
             return await self._executor.execute(*_order(request, deadline), charges)
         finally:
-            charges.waiting.put_nowait(None)
+            charges.end()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Charges:
-    """The meter of one execution: charges on their way to the caller; None is the end."""
+    """The meter of one execution: what is on its way to the caller, as one charge, since what ends together would be many messages."""
 
-    waiting: asyncio.Queue[Usage | None] = field(default_factory=asyncio.Queue)
+    _waiting: Usage | None = None
+    _ended: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def charge(self, usage: Usage) -> None:
         """See `Meter.charge`."""
-        self.waiting.put_nowait(usage)
+        self._waiting = usage if self._waiting is None else self._waiting + usage
+        self._changed.set()
+
+    def end(self) -> None:
+        """There will be no more."""
+        self._ended = True
+        self._changed.set()
+
+    async def next(self) -> Usage | None:
+        """What was charged since the last one; None at the end."""
+        while self._waiting is None and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        charge, self._waiting = self._waiting, None
+        return charge
 
 
 class WorkerServer:

@@ -22,7 +22,7 @@ from router.types import Budget, Evidence, Outcome, Plan, Price, Query, Usage
 
 
 def order_to_pb(query: Query, plan: Plan, evidence: Evidence, budget: Budget) -> worker_service_pb2.ExecuteRequest:
-    """What an executor is asked to do; the deadline travels as the call's."""
+    """What an executor is asked to do; the deadline travels with the call."""
     return worker_service_pb2.ExecuteRequest(
         query_id=query.id,
         messages=messages_to_pb(query.messages),

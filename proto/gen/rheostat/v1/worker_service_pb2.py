@@ -29,7 +29,7 @@ from rheostat.v1 import query_pb2 as rheostat_dot_v1_dot_query__pb2
 from rheostat.v1 import usage_pb2 as rheostat_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/worker_service.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19rheostat/v1/outcome.proto\x1a\x16rheostat/v1/plan.proto\x1a\x17rheostat/v1/query.proto\x1a\x17rheostat/v1/usage.proto\"\x8b\x03\n\x0e\x45xecuteRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x30\n\x08messages\x18\x02 \x03(\x0b\x32\x14.rheostat.v1.MessageB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12)\n\x04task\x18\x03 \x01(\x0e\x32\x11.rheostat.v1.TaskB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\'\n\x04plan\x18\x05 \x01(\x0b\x32\x11.rheostat.v1.PlanB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x14.rheostat.v1.Outcome\x12#\n\x06\x62udget\x18\x07 \x01(\x0b\x32\x13.rheostat.v1.Budget\x12\x0e\n\x06traced\x18\t \x01(\x08\x12\x17\n\x06tenant\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12%\n\x06weight\x18\x0b \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12\x1d\n\x0c\x65xecution_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@B\x07\n\x05_seedB\t\n\x07_weight\"i\n\x0f\x45xecuteResponse\x12$\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.UsageH\x00\x12\'\n\x07outcome\x18\x02 \x01(\x0b\x32\x14.rheostat.v1.OutcomeH\x00\x42\x07\n\x05\x65vent\"7\n\x14StopExecutionRequest\x12\x1f\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x17\n\x15StopExecutionResponse\"\x11\n\x0f\x44\x65scribeRequest\"[\n\x10\x44\x65scribeResponse\x12 \n\x05pools\x18\x01 \x03(\x0b\x32\x11.rheostat.v1.Pool\x12\x12\n\nstrategies\x18\x02 \x03(\t\x12\x11\n\tverifiers\x18\x03 \x03(\t\"j\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0f\n\x07running\x18\x05 \x01(\x05\x12\x0f\n\x07waiting\x18\x06 \x01(\x05\x32\x82\x02\n\rWorkerService\x12\x46\n\x07\x45xecute\x12\x1b.rheostat.v1.ExecuteRequest\x1a\x1c.rheostat.v1.ExecuteResponse0\x01\x12[\n\rStopExecution\x12!.rheostat.v1.StopExecutionRequest\x1a\".rheostat.v1.StopExecutionResponse\"\x03\x90\x02\x02\x12L\n\x08\x44\x65scribe\x12\x1c.rheostat.v1.DescribeRequest\x1a\x1d.rheostat.v1.DescribeResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/worker_service.proto\x12\x0brheostat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19rheostat/v1/outcome.proto\x1a\x16rheostat/v1/plan.proto\x1a\x17rheostat/v1/query.proto\x1a\x17rheostat/v1/usage.proto\"\xbf\x03\n\x0e\x45xecuteRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x30\n\x08messages\x18\x02 \x03(\x0b\x32\x14.rheostat.v1.MessageB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12)\n\x04task\x18\x03 \x01(\x0e\x32\x11.rheostat.v1.TaskB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\'\n\x04plan\x18\x05 \x01(\x0b\x32\x11.rheostat.v1.PlanB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x14.rheostat.v1.Outcome\x12#\n\x06\x62udget\x18\x07 \x01(\x0b\x32\x13.rheostat.v1.Budget\x12\x0e\n\x06traced\x18\t \x01(\x08\x12\x17\n\x06tenant\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12%\n\x06weight\x18\x0b \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12&\n\x07seconds\x18\x0c \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12\x1d\n\x0c\x65xecution_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@B\x07\n\x05_seedB\t\n\x07_weightB\n\n\x08_seconds\"i\n\x0f\x45xecuteResponse\x12$\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x12.rheostat.v1.UsageH\x00\x12\'\n\x07outcome\x18\x02 \x01(\x0b\x32\x14.rheostat.v1.OutcomeH\x00\x42\x07\n\x05\x65vent\"7\n\x14StopExecutionRequest\x12\x1f\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"\x17\n\x15StopExecutionResponse\"\x11\n\x0f\x44\x65scribeRequest\"[\n\x10\x44\x65scribeResponse\x12 \n\x05pools\x18\x01 \x03(\x0b\x32\x11.rheostat.v1.Pool\x12\x12\n\nstrategies\x18\x02 \x03(\t\x12\x11\n\tverifiers\x18\x03 \x03(\t\"j\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x03 \x03(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0f\n\x07running\x18\x05 \x01(\x05\x12\x0f\n\x07waiting\x18\x06 \x01(\x05\x32\x82\x02\n\rWorkerService\x12\x46\n\x07\x45xecute\x12\x1b.rheostat.v1.ExecuteRequest\x1a\x1c.rheostat.v1.ExecuteResponse0\x01\x12[\n\rStopExecution\x12!.rheostat.v1.StopExecutionRequest\x1a\".rheostat.v1.StopExecutionResponse\"\x03\x90\x02\x02\x12L\n\x08\x44\x65scribe\x12\x1c.rheostat.v1.DescribeRequest\x1a\x1d.rheostat.v1.DescribeResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTEREQUEST'].fields_by_name['tenant']._serialized_options = b'\272H\004r\002\030@'
   _globals['_EXECUTEREQUEST'].fields_by_name['weight']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['weight']._serialized_options = b'\272H\r\022\013!\000\000\000\000\000\000\000\000@\001'
+  _globals['_EXECUTEREQUEST'].fields_by_name['seconds']._loaded_options = None
+  _globals['_EXECUTEREQUEST'].fields_by_name['seconds']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
   _globals['_EXECUTEREQUEST'].fields_by_name['execution_id']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['execution_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_STOPEXECUTIONREQUEST'].fields_by_name['execution_id']._loaded_options = None
@@ -55,19 +57,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERSERVICE'].methods_by_name['Describe']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['Describe']._serialized_options = b'\220\002\001'
   _globals['_EXECUTEREQUEST']._serialized_start=180
-  _globals['_EXECUTEREQUEST']._serialized_end=575
-  _globals['_EXECUTERESPONSE']._serialized_start=577
-  _globals['_EXECUTERESPONSE']._serialized_end=682
-  _globals['_STOPEXECUTIONREQUEST']._serialized_start=684
-  _globals['_STOPEXECUTIONREQUEST']._serialized_end=739
-  _globals['_STOPEXECUTIONRESPONSE']._serialized_start=741
-  _globals['_STOPEXECUTIONRESPONSE']._serialized_end=764
-  _globals['_DESCRIBEREQUEST']._serialized_start=766
-  _globals['_DESCRIBEREQUEST']._serialized_end=783
-  _globals['_DESCRIBERESPONSE']._serialized_start=785
-  _globals['_DESCRIBERESPONSE']._serialized_end=876
-  _globals['_POOL']._serialized_start=878
-  _globals['_POOL']._serialized_end=984
-  _globals['_WORKERSERVICE']._serialized_start=987
-  _globals['_WORKERSERVICE']._serialized_end=1245
+  _globals['_EXECUTEREQUEST']._serialized_end=627
+  _globals['_EXECUTERESPONSE']._serialized_start=629
+  _globals['_EXECUTERESPONSE']._serialized_end=734
+  _globals['_STOPEXECUTIONREQUEST']._serialized_start=736
+  _globals['_STOPEXECUTIONREQUEST']._serialized_end=791
+  _globals['_STOPEXECUTIONRESPONSE']._serialized_start=793
+  _globals['_STOPEXECUTIONRESPONSE']._serialized_end=816
+  _globals['_DESCRIBEREQUEST']._serialized_start=818
+  _globals['_DESCRIBEREQUEST']._serialized_end=835
+  _globals['_DESCRIBERESPONSE']._serialized_start=837
+  _globals['_DESCRIBERESPONSE']._serialized_end=928
+  _globals['_POOL']._serialized_start=930
+  _globals['_POOL']._serialized_end=1036
+  _globals['_WORKERSERVICE']._serialized_start=1039
+  _globals['_WORKERSERVICE']._serialized_end=1297
 # @@protoc_insertion_point(module_scope)

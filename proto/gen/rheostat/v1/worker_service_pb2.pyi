@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("query_id", "messages", "task", "seed", "plan", "evidence", "budget", "traced", "tenant", "weight", "execution_id")
+    __slots__ = ("query_id", "messages", "task", "seed", "plan", "evidence", "budget", "traced", "tenant", "weight", "seconds", "execution_id")
     QUERY_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class ExecuteRequest(_message.Message):
     TRACED_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     query_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_query_pb2.Message]
@@ -34,8 +35,9 @@ class ExecuteRequest(_message.Message):
     traced: bool
     tenant: str
     weight: float
+    seconds: float
     execution_id: str
-    def __init__(self, query_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_query_pb2.Message, _Mapping]]] = ..., task: _Optional[_Union[_query_pb2.Task, str]] = ..., seed: _Optional[int] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_outcome_pb2.Outcome, _Mapping]]] = ..., budget: _Optional[_Union[_query_pb2.Budget, _Mapping]] = ..., traced: _Optional[bool] = ..., tenant: _Optional[str] = ..., weight: _Optional[float] = ..., execution_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, query_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_query_pb2.Message, _Mapping]]] = ..., task: _Optional[_Union[_query_pb2.Task, str]] = ..., seed: _Optional[int] = ..., plan: _Optional[_Union[_plan_pb2.Plan, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[_outcome_pb2.Outcome, _Mapping]]] = ..., budget: _Optional[_Union[_query_pb2.Budget, _Mapping]] = ..., traced: _Optional[bool] = ..., tenant: _Optional[str] = ..., weight: _Optional[float] = ..., seconds: _Optional[float] = ..., execution_id: _Optional[str] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("charge", "outcome")
