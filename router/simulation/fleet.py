@@ -15,7 +15,7 @@ import numpy as np
 from simpy import AnyOf, Environment, Event
 
 from router.congestion import Congestion
-from router.errors import BudgetExhausted, DeadlineExceeded, RouterError
+from router.errors import BudgetExhausted, DeadlineExceeded, RouterError, StoreUnavailable
 from router.ledger.allowance import Allowance
 from router.simulation.arrivals import arrivals
 from router.simulation.gate import Gate, permit
@@ -34,6 +34,7 @@ Walk = Generator[Event, Any, Any]
 REST = 0.25  # seconds that a router leaves Redis alone after a failure, see `Store`
 COURIER = 0.25  # seconds between two tries to deliver what Redis has not got
 LOCAL = 10_000_000  # micro-dollars that a router grants a tenant while Redis is away
+OWED = 10_000  # settlements that may wait for Redis
 CAPPED, POOR = 0.04, "capped"  # share of the requests that come from a tenant whose budget ends, and its name
 _STAGES = 4  # purchases of a request, at most
 _MICRO = 1e-6
@@ -89,7 +90,7 @@ class Fleet:
                 Core(stolen=shape.polling + shape.following),
                 Gate(env, costs.permits, costs.queue),
                 Disk(env, scenario.sync),
-                Allowance(LOCAL, 10_000, lambda: env.now),
+                Allowance(LOCAL, OWED, lambda: env.now),
             )
             for _ in range(shape.routers_in)
         ]
@@ -133,7 +134,7 @@ class Fleet:
             "Redis": self.redis.busy,
             "Redis visits": float(self.redis.visits),
             "workers": sum(one.core.busy for one in self.workers) / len(self.workers),
-            "GPUs": sum(gpu.busy for gpu in gpus) / len(gpus),
+            "GPUs": sum(gpu.work for gpu in gpus) / len(gpus),
             "slots": max(sum(one.gates[name].inside_seconds / one.gates[name].permits for one in self.workers) for name in self.traffic.pools)
             / len(self.workers),
             "tokens": sum(gpu.tokens for gpu in gpus),
@@ -238,7 +239,9 @@ class Fleet:
         """What this router grants on its own."""
         whole = self.accounts[tenant].whole
         windows = () if whole is None else (Window("cap", self.scenario.window, whole),)
-        owed = [(who, Amount(one.spent)) for who, one in router.owed]
+        if len(router.owed) >= OWED:
+            raise StoreUnavailable("Redis is away and too many settlements wait for it")
+        owed = [(tenant, Amount(sum(one.spent for who, one in router.owed if who == tenant)))] if whole is not None else []
         return router.allowance.grant(tenant, name, Amount(most), self.scenario.deadline, Amount(least), windows=windows, owed=owed).cost
 
     def _covered(self, router: Router, tenant: str, hold: Hold, ceiling: int) -> Walk:
@@ -287,7 +290,7 @@ class Fleet:
         pool_of = self.traffic.pool_of
         before = max(step.choices, key=lambda one: one[1])[0]
         after = max(step.choices, key=lambda one: one[1] - one[2] * shares.get(pool_of.get(one[0], ""), 0.0))[0]
-        if before == after:
+        if after == before or before != step.purchase.plan:  # what was explored stays explored
             return step.purchase
         self.tally.moved += 1
         return self._as_of(after)

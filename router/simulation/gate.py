@@ -5,6 +5,7 @@ from typing import Any
 
 from simpy import Environment, Event
 
+from router.errors import Overloaded
 from router.turnstile import Turnstile, _Line
 
 
@@ -54,7 +55,7 @@ class Gate(Turnstile):
         try:
             if self.waiting >= self._queue:
                 self._make_room(line)
-        except Exception as error:  # noqa: BLE001 - whatever it is refused with
+        except Overloaded as error:
             waiter.set_exception(error)
             return
         line.waiting.append(waiter)  # type: ignore[arg-type]

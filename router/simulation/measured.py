@@ -1,7 +1,7 @@
 """What the service itself measured: its decision log as traffic to be played again, at any pace.
 
-An episode is one request as it was decided: the purchases of its stages, with the tokens of each sample, and what else was on offer. Episodes are drawn
-whole, so that what belongs together (a hard question, its dear plans, its many stages) stays together.
+An episode is one request as it was decided: the purchases of its stages, with the tokens of each sample, and what else was on offer. Episodes are
+drawn whole, so that what belongs together (a hard question, its dear plans, its many stages) stays together.
 """
 
 import math
@@ -25,9 +25,10 @@ NOTHING = (
     "`rheostat ask` one), or name a log with --from"
 )
 _LONGEST_GAP = 20.0  # times the mean: a longer rest was a break of whoever asked, no burst's end
+_BLIND = ("fixed", "threshold")
 _COLUMNS = (
     "decision_id", "stage", "at", "action", "plan", "stop_reason", "offered", "scores", "costs", "samples", "calls", "prompt_tokens", "written",
-    "scored_tokens", "outcome_tokens", "cost", "seconds",
+    "scored_tokens", "outcome_tokens", "cost", "seconds", "policy",
 )  # fmt: skip
 
 
@@ -162,8 +163,11 @@ def _episode(stages: Sequence[Mapping[str, Any]], pool_of: Mapping[str, str]) ->
 
 
 def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
-    costs = row["costs"] or [0.0] * len(row["offered"])
-    return tuple(zip(row["offered"], row["scores"], costs, strict=True)) if len(row["scores"]) == len(costs) == len(row["offered"]) else ()
+    """None where the policy looks at no price, so that a queue's is nothing to it."""
+    columns = [row[name] for name in ("offered", "scores", "costs")]
+    if row["policy"].startswith(_BLIND) or len({len(one) for one in columns}) > 1:
+        return ()
+    return tuple(zip(*columns, strict=True))
 
 
 def _purchase(row: Mapping[str, Any], pool: str) -> Purchase:

@@ -12,12 +12,13 @@ from typing import Any
 from router.simulation.fleet import POOR, Fleet, Tally
 from router.simulation.measured import Traffic
 from router.simulation.scenario import Scenario
-from router.simulation.shape import STREAM, Shape, bears, rows, shape
+from router.simulation.shape import STREAM, Shape, bears, rows, shape, stay
 
-SEEDS = 4
-REQUESTS = 15_000  # for each seed, about
+SEEDS = 3
+REQUESTS = 5_000  # for each seed, about
 COMFORTABLE = 0.8  # of what the part that is busiest bears
-_LEAST, _WARM = 8.0, 5.0  # seconds
+_LEAST, _WARM = 6.0, 3.0  # seconds that are counted, and that are not, where a few stays are shorter
+_STAYS = 3.0
 _NO_REFUSAL = ("BUDGET_EXHAUSTED", "abstained")  # a budget that ends, and what was not worth its price
 _STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}  # 97.5 % of Student's t, by how many were averaged
 Progress = Callable[[int, int], None]
@@ -35,7 +36,7 @@ def once(scenario: Scenario, traffic: Traffic, seed: int, requests: int = REQUES
     rate = form.rate * form.share
     long = seconds or max(_LEAST, requests / rate)
     fleet = Fleet(scenario, form, traffic, seed)
-    busy = fleet.run(long, max(_WARM, long / 4))
+    busy = fleet.run(long, max(_WARM, _STAYS * stay(scenario, traffic)))
     return _figures(scenario, form, traffic, fleet, busy, long)
 
 
@@ -49,7 +50,7 @@ def _figures(scenario: Scenario, form: Shape, traffic: Traffic, fleet: Fleet, bu
         "refused": 1 - (answered + sum(tally.endings[one] for one in _NO_REFUSAL)) / ended,
         **{f"refused, {reason}": many / ended for reason, many in tally.endings.items() if reason not in ("answered", "abstained")},
         **_latencies(tally),
-        **{f"busy, {name}": share for name, share in busy.items() if name not in ("Redis visits", "tokens")},
+        **{f"busy, {name}": min(1.0, share) for name, share in busy.items() if name not in ("Redis visits", "tokens")},
         "redis_per_second": busy["Redis visits"] * (1 / form.share) * scenario.cells,
         "tokens_per_second": busy["tokens"] * whole,
         "cost": tally.cost / max(1, answered),
@@ -143,19 +144,36 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), _STUDENT[known] * statistics.stdev(values) / math.sqrt(many)
 
 
-def comfortable(scenario: Scenario, traffic: Traffic, mean: float) -> Scenario:
-    """The same GPUs at a pace that they bear, in as many cells as nothing else is too busy in, `mean` being the seconds that a request is inside.
-
-    That is what may be built; what was asked for may be more than any number of cells bears.
-    """
-    spends = bears(scenario, traffic)["GPUs"]
-    rate = min(scenario.asked, COMFORTABLE * spends)
-    for cells in range(1, max(1, scenario.workers) + 1):
-        found = scenario.model_copy(update={"rate": rate, "cells": cells, "routers": None, "name": "as it may be built"})
-        permits = shape(found, traffic).routers * cells * scenario.router.permits / max(mean, 1e-9)
-        if permits < rate / COMFORTABLE:
-            many = math.ceil(rate * mean / COMFORTABLE / scenario.router.permits / cells) * cells
-            found = found.model_copy(update={"routers": many})
-        if all(most >= rate / COMFORTABLE * 0.999 or name == "routers" for name, most in bears(found, traffic).items()) and shape(found, traffic).polling < 0.25:
-            return found
+def buildable(scenario: Scenario, traffic: Traffic) -> Scenario:
+    """The same GPUs at a pace that they bear, if that which is asked is more, in as few cells, with as many routers and workers, as bear it too."""
+    rate = min(scenario.asked, COMFORTABLE * bears(scenario, traffic)["GPUs"])
+    found = scenario
+    for each in (8, 4, 2, 1):
+        if each > scenario.gpus_per_worker:
+            continue
+        for cells in _cells(scenario.gpus // each or 1):
+            found = _permitted(scenario.model_copy(update={"rate": rate, "cells": cells, "gpus_per_worker": each, "routers": None}), traffic)
+            if all(most * COMFORTABLE >= rate * 0.99 for name, most in bears(found, traffic).items() if name != "routers") and _free(found, traffic):
+                return found
     return found
+
+
+def _cells(most: int) -> list[int]:
+    """Numbers of cells to try: all small ones, then steps of a twentieth."""
+    found = [1]
+    while (last := found[-1]) < most:
+        found.append(min(most, max(last + 1, last * 21 // 20)))
+    return found
+
+
+def _free(scenario: Scenario, traffic: Traffic) -> bool:
+    """Whether routers have most of their time for calls."""
+    form = shape(scenario, traffic)
+    return form.polling + form.following < 0.4
+
+
+def _permitted(scenario: Scenario, traffic: Traffic) -> Scenario:
+    """With routers enough that their permits are no limit."""
+    routers = shape(scenario, traffic).routers
+    wanted = math.ceil(scenario.asked / scenario.cells * stay(scenario, traffic) / COMFORTABLE / scenario.router.permits)
+    return scenario.model_copy(update={"routers": max(routers, wanted) * scenario.cells})

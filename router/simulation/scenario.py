@@ -1,8 +1,8 @@
 """A scenario: how many of what there are, and how long each takes, as a YAML file says it.
 
-What is not said is what was measured on the machine that this was developed on, two cores of a Xeon at 2.1 GHz, by `make scale`; the engine is an 8B model
-on an H100, reckoned from the data sheet: 16 GB of weights read in every step at 3.35 TB/s, 131 kB of keys and values for each of a thousand tokens of
-each sample, and as much again for what is not perfect.
+What is not said is what was measured on the machine that this was developed on, two cores of a Xeon at 2.1 GHz, by `make scale`; the engine is an 8B
+model on an H100, reckoned from the data sheet: 16 GB of weights read in every step at 3.35 TB/s, 131 kB of keys and values for each of a thousand
+tokens of each sample, and half as much again for what is not perfect.
 """
 
 import math
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from router.section import Section
 
+_SETTLED = 6.0  # seconds from the beginning until Redis goes away, where it does
 RATE = 100.0  # requests a second for each GPU, where nothing is said
 
 
@@ -30,6 +31,10 @@ class EngineSettings(Section):
     """Samples at once."""
     queue: int = Field(4_096, ge=0)
     """Samples that may wait."""
+
+    def least(self, tokens: float, prompt: float) -> float:
+        """Seconds of the GPU that so many tokens written and read take where all slots are taken."""
+        return tokens * (self.step / self.slots + self.sequence) + prompt * self.prompt
 
 
 class RouterSettings(Section):
@@ -81,7 +86,7 @@ class RedisSettings(Section):
 
 
 class Outage(Section):
-    """When Redis is away, in seconds after the warm-up."""
+    """When Redis is away, in seconds after the simulation begins."""
 
     begin: float = Field(ge=0)
     seconds: float = Field(gt=0)
@@ -132,6 +137,13 @@ class Scenario(Section):
     def workers(self) -> int:
         """Worker processes."""
         return math.ceil(self.gpus / self.gpus_per_worker)
+
+    def asking(self, *, rate: float | None, learning: bool, outage: float) -> "Scenario":
+        """With what the command line says of it."""
+        changes: dict[str, object] = {"rate": rate} if rate else {}
+        changes |= {"learning": True} if learning else {}
+        changes |= {"outage": Outage(begin=_SETTLED, seconds=outage)} if outage else {}
+        return self.model_copy(update=changes)
 
     def of(self, pool: str) -> EngineSettings:
         """The engine of a pool."""

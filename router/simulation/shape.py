@@ -1,7 +1,7 @@
 """The shape of a fleet: what its scenario comes to, what each part is asked for, and how small a part of it may be simulated.
 
-Workers and routers of a cell are alike, and requests choose among them at random or by their load, so a slice with a share of both, at that share of the
-rate, does what the whole does; what all share (Redis, the learner) is asked for as much as the whole would.
+Workers and routers of a cell are alike, and requests choose among them at random or by their load, so a slice with a share of both, at that share
+of the rate, does what the whole does; what all share (Redis, the learner) is asked for as much as the whole would.
 """
 
 import math
@@ -15,7 +15,7 @@ BUSY = 0.6  # share of the time that routers are to be busy
 POLLS = 1 / LOOK  # a second, of each worker by each router
 LOOKS = 2 / 0.25 + 2 / 0.5  # reads of Redis a second by each router: rows that it follows, paces that it shares
 STREAM = 100_000  # rows that the stream keeps
-_PART = 12  # GPUs that are simulated, about
+_PART = 8  # GPUs that are simulated, about
 _MICRO = 1e-6
 
 
@@ -50,15 +50,16 @@ def shape(scenario: Scenario, traffic: Traffic) -> Shape:
     each = gpus / workers
     share, inside = _slice(routers, workers, each)
     workers_in = max(1, round(workers * share))
+    gpus_each = max(1, round(gpus * share / workers_in))
     return Shape(
         rate=rate,
         gpus=gpus,
         routers=routers,
         workers=workers,
-        share=share,
+        share=min(1.0, workers_in * gpus_each / gpus),
         routers_in=inside,
         workers_in=workers_in,
-        gpus_each=max(1, round(gpus * share / workers_in)),
+        gpus_each=gpus_each,
         polling=polling,
         following=following,
         polled=routers * POLLS * scenario.worker.poll * _MICRO,
@@ -70,7 +71,7 @@ def _slice(routers: int, workers: int, each: float) -> tuple[float, int]:
     wanted = min(1.0, _PART / (workers * each))
     if wanted >= 1:
         return 1.0, routers
-    candidates = [number for number in range(1, routers + 1) if wanted / 2 <= number / routers <= 2 * wanted] or [max(1, round(wanted * routers))]
+    candidates = [number for number in range(1, routers + 1) if 0.6 * wanted <= number / routers <= 1.3 * wanted] or [max(1, round(wanted * routers))]
     best = min(candidates, key=lambda number: (round(_odd(workers * number / routers), 2), abs(number / routers - wanted)))
     return best / routers, best
 
@@ -105,13 +106,17 @@ def asked_steadily(scenario: Scenario, traffic: Traffic, routers: int, rate: flo
 
 def asked_of_gpus(scenario: Scenario, traffic: Traffic) -> float:
     """Seconds of a GPU for a request, where each pool draws as many samples at once as it can, and as they come."""
-    spent = 0.0
-    for episode in traffic.episodes:
-        for step in episode.steps:
-            engine = scenario.of(step.purchase.pool)
-            reading = step.purchase.prompt * len(step.purchase.rounds) * engine.prompt
-            spent += step.purchase.written * (engine.step / engine.slots + engine.sequence) + reading
-    return spent / len(traffic.episodes)
+    bought = [step.purchase for one in traffic.episodes for step in one.steps]
+    return sum(scenario.of(one.pool).least(one.written, one.prompt * len(one.rounds)) for one in bought) / len(traffic.episodes)
+
+
+def stay(scenario: Scenario, traffic: Traffic) -> float:
+    """Seconds that a request is inside, about, where half of all slots are taken."""
+    engines = [scenario.of(name) for name in traffic.pools]
+    pace = sum(one.step + one.sequence * one.slots / 2 for one in engines)  # they take turns
+    bought = [step.purchase for one in traffic.episodes for step in one.steps]
+    seconds = sum(sum(map(max, one.rounds)) * pace + one.prompt * len(one.rounds) * scenario.of(one.pool).prompt for one in bought)
+    return seconds / len(traffic.episodes) + call(scenario, traffic)
 
 
 def asked_of_workers(scenario: Scenario, traffic: Traffic) -> float:
@@ -121,7 +126,7 @@ def asked_of_workers(scenario: Scenario, traffic: Traffic) -> float:
 
 
 def bears(scenario: Scenario, traffic: Traffic) -> dict[str, float]:
-    """Requests a second that each part of the whole fleet bears, by name; permits are not among them, as they depend on how long a request is inside."""
+    """Requests a second that each part of the whole fleet bears, by name; permits by Little's law."""
     one = shape(scenario, traffic)
     left = max(0.0, 1 - one.polling - one.following)
     redis = max(0.0, 1 - asked_steadily(scenario, traffic, one.routers, one.rate))
@@ -131,6 +136,7 @@ def bears(scenario: Scenario, traffic: Traffic) -> dict[str, float]:
         "Redis": redis / asked_of_redis(scenario, traffic),
         "GPUs": one.gpus / spends if spends else math.inf,
         "workers": one.workers * max(0.0, 1 - one.polled) / (asked_of_workers(scenario, traffic) or 1e-12),
+        "permits": one.routers * scenario.router.permits / stay(scenario, traffic),
     }
     if scenario.learning:
         found["learner"] = min(1 / (scenario.router.fold * _MICRO), STREAM / scenario.learning_seconds) / rows(traffic)

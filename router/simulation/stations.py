@@ -1,8 +1,9 @@
 """Stations: where requests wait and are served. Each keeps its own books, so that a visit costs the simulation one event.
 
-A core serves first come, first served, so that when a visit ends is known when it begins (Lindley's recursion). A GPU shares its steps among all samples
-(processor sharing whose pace falls with their number: Yashkov 1987; continuous batching: Yu et al. 2022, "Orca"). Redis has one core for the whole
-fleet, of which a slice is simulated: what the rest of the fleet asks between two visits comes as Poisson, and its work is reflected at zero exactly.
+A core serves first come, first served, so that when a visit ends is known when it begins (Lindley's recursion). A GPU shares its steps among all
+samples (processor sharing whose pace falls with their number: Yashkov 1987; continuous batching: Yu et al. 2022, "Orca"). Redis has one core for the
+whole fleet, of which a slice is simulated: what the rest of the fleet asks between two visits comes as Poisson, and its work is reflected at zero
+exactly.
 """
 
 import math
@@ -37,7 +38,7 @@ class Core:
 
 
 class Shared:
-    """One core of which `elsewhere` times as many visits come from a part of the fleet that is not simulated; `steady` is the share that goes on pollers."""
+    """One core. `elsewhere` times as many visits come from what is not simulated of the fleet; `steady` is the share that goes on pollers."""
 
     def __init__(self, rng: np.random.Generator, elsewhere: float = 0.0, steady: float = 0.0) -> None:
         self._rng, self._elsewhere = rng, elsewhere
@@ -84,7 +85,7 @@ class Gpu:
         self._steps = self._at = self._read = 0.0
         self._step = 0.0
         self._armed = math.inf
-        self.busy = self.tokens = 0.0
+        self.work = self.tokens = 0.0  # seconds that the same would take with all slots taken, and tokens
 
     @property
     def running(self) -> int:
@@ -97,13 +98,13 @@ class Gpu:
         self._read = max(self._read, self._env.now) + prompt * self._engines[pool].prompt
         self._change(pool, 1)
         self.tokens += tokens
+        self.work += self._engines[pool].least(tokens, prompt)
         heappush(self._ends, (self._steps + max(1.0, tokens), next(self._order), pool, done))
         self._arm()
 
     def _advance(self) -> None:
         now = self._env.now
         if self._ends:
-            self.busy += now - self._at
             self._steps += max(0.0, now - max(self._at, min(self._read, now))) / self._step
         self._at = now
 
