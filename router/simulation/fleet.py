@@ -35,7 +35,7 @@ REST = 0.25  # seconds that a router leaves Redis alone after a failure, see `St
 COURIER = 0.25  # seconds between two tries to deliver what Redis has not got
 LOCAL = 10_000_000  # micro-dollars that a router grants a tenant while Redis is away
 OWED = 10_000  # settlements that may wait for Redis
-CAPPED, POOR = 0.04, "capped"  # share of the requests that come from a tenant whose budget ends, and its name
+SMALL = "small"  # the tenant whose budget ends
 _STAGES = 4  # purchases of a request, at most
 _MICRO = 1e-6
 
@@ -106,8 +106,8 @@ class Fleet:
         """Tenants, the last of which is small, and comes to the end of its budget while it is looked at."""
         scenario, shape = self.scenario, self.shape
         found = {f"tenant-{number}": Account() for number in range(scenario.tenants)}
-        spends = self.traffic.cost * shape.rate * shape.share * CAPPED
-        found[POOR] = Account(left=round(scenario.left * spends * seconds), whole=round(spends / shape.share * scenario.window))
+        spends = self.traffic.cost * shape.rate * shape.share * scenario.small
+        found[SMALL] = Account(left=round(scenario.left * spends * seconds), whole=round(spends / shape.share * scenario.window))
         return found
 
     def run(self, seconds: float, warm: float) -> dict[str, float]:
@@ -157,7 +157,7 @@ class Fleet:
             self.tally.latencies.append(self.env.now - came)
 
     def _tenant(self) -> str:
-        return POOR if self.rng.random() < CAPPED else f"tenant-{self.rng.randrange(self.scenario.tenants)}"
+        return SMALL if self.rng.random() < self.scenario.small else f"tenant-{self.rng.randrange(self.scenario.tenants)}"
 
     def _answered(self, router: Router, episode: Episode, tenant: str) -> Walk:
         """From the door to the end of the call."""

@@ -9,10 +9,10 @@ from rich.table import Table
 
 Row = Mapping[str, Any]
 _DOES = {
-    "GPUs": "Queues form before the pools, so their plans count dearer: up to {dearer:,.0f} times, which changes {moved:.0%} of the purchases. When slots, "
-    "permits and the routers' queues are full, what comes is refused at once with OVERLOADED: {refused:.0%}",
-    "Redis": "Answers take longer than a quarter of a second, so routers leave it alone, grant budgets on their own, at most 10 dollars a tenant and "
-    "router, deliver settlements later, and cache nothing meanwhile: {degraded:.0%} of the requests. No call fails for it",
+    "GPUs": "Queues form before the pools, so their plans count dearer: up to {dearer:,.0f} times, which changes {moved:.0%} of the purchases. When "
+    "slots, permits and the routers' queues are full, what comes is refused at once with OVERLOADED: {refused:.0%}",
+    "Redis": "Answers take longer than a quarter of a second, so routers leave it alone, grant budgets on their own, at most 10 dollars a tenant "
+    "and router, deliver settlements later, and cache nothing meanwhile: {degraded:.0%} of the requests. No call fails for it",
     "routers": "Calls wait for their core, of which asking every worker four times a second how busy it is takes {polling:.0%}, and following the log "
     "{following:.0%}. Permits are held for longer, and what comes then is refused with OVERLOADED: {refused:.0%}",
     "workers": "Executions wait for the worker's core while its GPUs run dry, which no shadow price tells of. Permits are held for longer, and what "

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
-from router.simulation.fleet import POOR, Fleet, Tally
+from router.simulation.fleet import SMALL, Fleet, Tally
 from router.simulation.measured import Traffic
 from router.simulation.scenario import Scenario
 from router.simulation.shape import STREAM, Shape, bears, rows, shape, stay
@@ -75,9 +75,9 @@ def _latencies(tally: Tally) -> dict[str, float]:
 
 def _spending(fleet: Fleet) -> dict[str, float]:
     """What a tenant spent above its budget or could not spend of it, once that had come to its end, of what its window allows."""
-    account, share = fleet.accounts[POOR], fleet.shape.share
-    assert account.left is not None
-    assert account.whole is not None
+    account, share = fleet.accounts[SMALL], fleet.shape.share
+    if not account.left or not account.whole:
+        return {}
     beyond = (account.used - account.left) / share / account.whole
     return {"overspent": max(0.0, beyond), "unspent": max(0.0, -beyond), "overspent_dollars": max(0, account.used - account.left) / share / 1e6}
 

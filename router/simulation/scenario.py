@@ -117,8 +117,10 @@ class Scenario(Section):
     """Seconds that forcing rows to disk takes."""
     tenants: int = Field(3, gt=0)
     """Of equal size, beside a small one that comes to the end of its budget."""
+    small: float = Field(0.04, ge=0, lt=1)
+    """Share of the requests that come from that one."""
     window: float = Field(86_400.0, gt=0)
-    """Seconds of that budget's window."""
+    """Seconds of its budget's window."""
     left: float = Field(0.5, gt=0)
     """What is left of it when the simulation begins, of what would be spent until it ends."""
     outage: Outage | None = None

@@ -17,7 +17,7 @@ from simpy import Environment, Event
 from router.simulation.scenario import EngineSettings
 
 _AT_ONCE = 1e-9  # seconds, or tokens, that make no difference
-_MEMORY = 0.2  # seconds over which the pace of visits is told
+_MEMORY = 1.0  # seconds over which the pace of visits is told
 
 
 class Core:
@@ -50,8 +50,9 @@ class Shared:
     def serve(self, now: float, seconds: float) -> float:
         """When a visit that comes now is done."""
         since, self._at = now - self._at, now
-        self._pace = self._pace * math.exp(-since / _MEMORY) + 1 / _MEMORY
+        self._pace *= math.exp(-since / _MEMORY)
         self._pass(since)
+        self._pace += 1 / _MEMORY
         self.visits += 1
         self.add(seconds)
         return now + self._work
