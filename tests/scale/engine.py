@@ -75,9 +75,7 @@ def _batch(engine: Engine, prompts: list[str]) -> tuple[list[tuple[int, float]],
 def _clock(engine: Engine) -> float:
     """The processor time of the engine's thread."""
     told, ready = [], threading.Event()
-    engine.submit(
-        "Tom", wish=Wish(max_tokens=1), on_done=lambda _: ready.set(), on_token=lambda _: told.append(time.thread_time())
-    )
+    engine.submit("Tom", wish=Wish(max_tokens=1), on_done=lambda _: ready.set(), on_token=lambda _: told.append(time.thread_time()))
     ready.wait()
     return told[0]
 

@@ -38,9 +38,7 @@ def _seconds(process: psutil.Process) -> float:
 
 
 @contextmanager
-def town(
-    folder: Path, routers: int, workers: int, *, pace: float = 0.0, slots: int = 0, processes: int = 1, models: bool = False
-) -> Iterator[Town]:
+def town(folder: Path, routers: int, workers: int, *, pace: float = 0.0, slots: int = 0, processes: int = 1, models: bool = False) -> Iterator[Town]:
     """So many routers with a Redis and so many workers, whose samples take `pace` seconds, `slots` at a time; with `models`, a bundled one's.
 
     Routers take turns on the cores, beginning with the first; all else is on the last. `processes` serve behind each router's port.

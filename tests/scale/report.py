@@ -1,0 +1,93 @@
+"""What was measured, as tables, and the aims beside it."""
+
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.scale.prediction import AIM
+
+TWICE = 1.7  # two routers, of one
+
+
+def judged(found: dict) -> list[dict]:
+    """Every aim with what was measured and whether it is met."""
+    aims = [
+        {
+            "aim": f"two routers bear at least {TWICE} times what one does, on this machine",
+            "found": (ratio := found["ratios"]["routers"]["2"]),
+            "met": ratio >= TWICE,
+        },
+        {
+            "aim": f"two routers bear at least {TWICE} times what one does, with a core each (by processor time)",
+            "found": (each := found["ratios"]["routers, with a core each"]["2"]),
+            "met": each >= TWICE,
+        },
+    ]
+    for name, row in found["losses"].items():
+        aims.append(
+            {"aim": f"{name}: calls that failed for good, of {row['calls'] + row['failed']}", "found": row["failed"], "met": row["failed"] == 0}
+        )
+    for name, rows in found["predictions"].items():
+        for row in rows:
+            worst = max(abs(row["apart"][one]) for one in ("per_second", "p99_ms"))
+            told = f"{name} at {row['load']:.0%}: predicted throughput and p99 within {AIM:.0%}"
+            aims.append({"aim": told, "found": worst, "met": worst <= AIM})
+    if found["ray"]:
+        added = found["ray"]["added_p50_ms"] if "added_p50_ms" in found["ray"] else None
+        aims += [{"aim": "Ray adds at most 10 ms at p50", "found": added, "met": added <= 10}] if added is not None else []
+    return aims
+
+
+def show(found: dict, out: Console) -> None:
+    """Tables."""
+    for kind in ("routers", "workers"):
+        out.print(_growth(kind, found))
+    ends = Table("what ends under load", "calls", "made again", "failed", "such as", title="20 calls a second; clients try again up to three times")
+    for name, row in found["losses"].items():
+        ends.add_row(name, str(row["calls"]), str(row["again"]), str(row["failed"]), ", ".join(row["wrong"]))
+    near = Table(
+        "pool",
+        "load",
+        "calls a second",
+        "predicted",
+        "p50 ms",
+        "predicted",
+        "p99 ms",
+        "predicted",
+        "p99 apart",
+        title="What the simulator says of it",
+    )
+    for name, rows in found["predictions"].items():
+        for row in rows:
+            pairs = (f"{row[side][key]:.1f}" for key in ("per_second", "p50_ms", "p99_ms") for side in ("measured", "predicted"))
+            near.add_row(name, f"{row['load']:.0%}", *pairs, f"{row['apart']['p99_ms']:+.0%}")
+    aims = Table("aim", "found", "met", title="Aims")
+    for aim in found["aims"]:
+        aims.add_row(aim["aim"], f"{aim['found']:.2f}", "yes" if aim["met"] else "NO")
+    out.print(ends, near, aims)
+    if found["ray"]:
+        out.print("Ray beside plain workers:", found["ray"])
+    cores = len(os.sched_getaffinity(0))
+    out.print(
+        f"{cores} cores. Routers take turns on them; workers, Redis and the client are on the last, which two routers on two cores share.",
+        style="dim",
+    )
+
+
+def _growth(kind: str, found: dict) -> Table:
+    columns = ("calls a second", "ratio", "with a core each", "ratio", "p99 ms at half", "router us", "worker us", "Redis us", "failed")
+    table = Table(kind, *columns, title=f"Closed loops: {kind}")
+    for count, row in found[kind].items():
+        alone = found["ratios"].get(f"{kind}, with a core each", {})
+        table.add_row(
+            count,
+            f"{row['per_second']:,.0f}",
+            f"{found['ratios'][kind][count]:.2f}",
+            f"{row['with_a_core_each']:,.0f}" if alone else "",
+            f"{alone[count]:.2f}" if alone else "",
+            f"{row['half']['p99_ms']:.0f}" if "half" in row and row["half"]["p99_ms"] else "",
+            *(f"{row['microseconds'][name]:,.0f}" for name in ("routers", "workers", "redis")),
+            str(row["failed"]),
+        )
+    return table
