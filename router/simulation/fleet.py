@@ -34,6 +34,7 @@ Walk = Generator[Event, Any, Any]
 REST = 0.25  # seconds that a router leaves Redis alone after a failure, see `Store`
 COURIER = 0.25  # seconds between two tries to deliver what Redis has not got
 LOCAL = 10_000_000  # micro-dollars that a router grants a tenant while Redis is away
+SHIPPED = 1.0  # seconds that a row may wait for the stream
 OWED = 10_000  # settlements that may wait for Redis
 SMALL = "small"  # the tenant whose budget ends
 _STAGES = 4  # purchases of a request, at most
@@ -372,10 +373,9 @@ class Fleet:
     def _learn(self) -> Walk:
         """One router's learner: rows are shipped each second, followed every `learning_seconds`, and folded one after the other."""
         known, took = 0.0, self.scenario.router.fold * _MICRO
+        pace = max(1e-9, self.shape.rate * rows(self.traffic))
         while True:
-            there = self._rows / self.shape.share
-            behind = (there - known) / max(1.0, self.shape.rate * rows(self.traffic))
-            yield self.env.timeout((there - known) * took)
-            known = there
-            self.tally.lags.append(0.5 + behind / 2 + (there - known) * took)
+            new, known = self._rows / self.shape.share - known, self._rows / self.shape.share
+            yield self.env.timeout(new * took)
+            self.tally.lags.append(SHIPPED / 2 + new / pace / 2 + new * took)
             yield self.env.timeout(self.scenario.learning_seconds)

@@ -9,14 +9,14 @@ from rich.table import Table
 
 Row = Mapping[str, Any]
 _DOES = {
-    "GPUs": "Queues form before the pools, so their plans count dearer: up to {dearer:,.0f} times, which changes {moved:.0%} of the purchases. When "
-    "slots, permits and the routers' queues are full, what comes is refused at once with OVERLOADED: {refused:.0%}",
-    "Redis": "Answers take longer than a quarter of a second, so routers leave it alone, grant budgets on their own, at most 10 dollars a tenant "
-    "and router, deliver settlements later, and cache nothing meanwhile: {degraded:.0%} of the requests. No call fails for it",
-    "routers": "Calls wait for their core, of which asking every worker four times a second how busy it is takes {polling:.0%}, and following the log "
-    "{following:.0%}. Permits are held for longer, and what comes then is refused with OVERLOADED: {refused:.0%}",
-    "workers": "Executions wait for the worker's core while its GPUs run dry, which no shadow price tells of. Permits are held for longer, and what "
-    "comes then is refused with OVERLOADED: {refused:.0%}",
+    "GPUs": "Queues form before the pools, so their plans count dearer: up to {dearer:,.0f} times, which changes {moved:.0%} of the purchases. "
+    "When slots, permits and the routers' queues are full, what comes is refused at once with OVERLOADED: {refused:.0%}",
+    "Redis": "Answers take longer than a quarter of a second, so routers leave it alone, grant budgets on their own, at most 10 dollars a "
+    "tenant and router, deliver settlements later, and cache nothing meanwhile: {degraded:.0%} of the requests. No call fails for it",
+    "routers": "Calls wait for their core, of which asking every worker four times a second how busy it is takes {polling:.0%}, and following the "
+    "log {following:.0%}. Permits are held for longer, and what comes then is refused with OVERLOADED: {refused:.0%}",
+    "workers": "Executions wait for the worker's core while its GPUs run dry, which no shadow price tells of. Permits are held for longer, and "
+    "what comes then is refused with OVERLOADED: {refused:.0%}",
     "permits": "Requests wait in the routers' queues while cores are idle, further ones are refused with OVERLOADED: {refused:.0%}",
     "learner": "What is reported is learned later and later; what the stream drops before it is read only the next retraining learns",
 }

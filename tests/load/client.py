@@ -23,7 +23,7 @@ _PATIENCE = 20.0  # seconds for a call
 
 
 @asynccontextmanager
-async def caller(kind: str, target: str, method: str, bodies: list[bytes], retries: int = 0, tried: Counter[str] | None = None):
+async def caller(kind: str, target: str, method: str, bodies: list[bytes], *, retries: int = 0, tried: Counter[str] | None = None):
     """Makes one call, and says what went wrong, or nothing. Several gRPC targets, separated by commas, take turns.
 
     A gRPC call that ends UNAVAILABLE is made again up to `retries` times, at the next target; `tried` counts how often.
@@ -123,7 +123,7 @@ def summary(taken: list[float], failed: Counter[str], wall: float) -> dict:
 async def measure(order: dict) -> dict:
     bodies = [bytes.fromhex(line) for line in Path(order["bodies"]).read_text().split()]
     tried: Counter[str] = Counter()
-    async with caller(order["kind"], order["target"], order["method"], bodies, order.get("retries", 0), tried) as one:
+    async with caller(order["kind"], order["target"], order["method"], bodies, retries=order.get("retries", 0), tried=tried) as one:
         began = time.perf_counter()
         if "rate" in order:
             taken, failed = await opened(one, order["rate"], order["seconds"], order.get("seed", 0))

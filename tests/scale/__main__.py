@@ -1,5 +1,6 @@
 """What more routers and workers bear, what is lost when some end, and what the simulator says of it: `make scale`, under ten minutes."""
 
+import asyncio
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,10 +48,10 @@ def _ray() -> dict | None:
     if find_spec("ray") is None or find_spec("tests.scale.ray") is None:
         console.print("No Ray: it is not installed, or this version has no trial of it", style="dim")
         return None
-    from tests.scale.ray import ray_against_plain
+    from tests.scale.ray import ray_against_plain  # noqa: PLC0415 - brings Ray
 
     console.print("Ray beside plain workers ...")
-    return ray_against_plain()
+    return asyncio.run(ray_against_plain())
 
 
 def _scenario(found: dict) -> dict:

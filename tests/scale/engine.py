@@ -4,8 +4,10 @@ In processor time of the engine's thread, so that what else the machine does is 
 """
 
 import json
+import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +68,7 @@ def _batch(engine: Engine, prompts: list[str]) -> tuple[list[tuple[int, float]],
         done.acquire()
     longest = max(times, key=len)
     steps = [
-        (sum(one[0] <= first + GATHERED and one[-1] >= second - GATHERED for one in times), second - first)
-        for first, second in zip(longest, longest[1:], strict=False)
+        (sum(one[0] <= first + GATHERED and one[-1] >= second - GATHERED for one in times), second - first) for first, second in pairwise(longest)
     ]
     return steps[1:], (sum(engine.count(prompt) for prompt in prompts), max(1e-6, max(one[0] for one in times) - begun))
 
@@ -81,4 +82,4 @@ def _clock(engine: Engine) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(curve("small").model_dump()))
+    print(json.dumps(curve(sys.argv[1]).model_dump()))

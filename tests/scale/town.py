@@ -38,10 +38,21 @@ def _seconds(process: psutil.Process) -> float:
 
 
 @contextmanager
-def town(folder: Path, routers: int, workers: int, *, pace: float = 0.0, slots: int = 0, processes: int = 1, models: bool = False) -> Iterator[Town]:
+def town(
+    folder: Path,
+    routers: int,
+    workers: int,
+    *,
+    pace: float = 0.0,
+    slots: int = 0,
+    processes: int = 1,
+    models: bool = False,
+    together: bool = False,
+) -> Iterator[Town]:
     """So many routers with a Redis and so many workers, whose samples take `pace` seconds, `slots` at a time; with `models`, a bundled one's.
 
-    Routers take turns on the cores, beginning with the first; all else is on the last. `processes` serve behind each router's port.
+    Routers take turns on the cores, beginning with the first, or share that (`together`); all else is on the last. `processes` serve behind each
+    router's port.
     """
     free = sorted(os.sched_getaffinity(0))
     (state := folder / "redis").mkdir()
@@ -53,14 +64,15 @@ def town(folder: Path, routers: int, workers: int, *, pace: float = 0.0, slots: 
             addresses = [f"unix:{folder}/worker-{number}.sock" for number in range(workers)]
             given = _bundled() if models else {}
             given |= {"redis_url": redis.url, "tenants": TENANTS}
-            serving = [stack.enter_context(_worker(folder, one, free[-1], pace, slots, given)) for one in addresses]
+            serving = [stack.enter_context(_worker(folder, one, free[-1], given, pace=pace, slots=slots)) for one in addresses]
             found, where, data = [], [], []
             for number in range(routers):
                 data.append(folder / f"data-{number}")
                 pools = given.get("worker", {})
+                core = free[0 if together else number % len(free)]
                 own = {"data": data[-1], "server": {"address": "127.0.0.1:0", "processes": processes}}
                 own |= {"worker": pools | {"address": ",".join(addresses)}}
-                process, address = stack.enter_context(_router(folder / f"settings-{number}.yaml", free[number % len(free)], given | own))
+                process, address = stack.enter_context(_router(folder / f"settings-{number}.yaml", core, given | own))
                 found.append(process)
                 where.append(address)
             bodies = folder / "bodies"
@@ -78,7 +90,7 @@ def _bundled() -> dict:
 
 
 @contextmanager
-def _worker(folder: Path, address: str, core: int, pace: float, slots: int, given: dict) -> Iterator[psutil.Process]:
+def _worker(folder: Path, address: str, core: int, given: dict, *, pace: float, slots: int) -> Iterator[psutil.Process]:
     if "worker" not in given:
         with started([sys.executable, "-m", "tests.load.instant", address, str(pace), str(slots)], core, None) as (process, _):
             yield process
