@@ -20,13 +20,13 @@ PACE, SLOTS = 0.05, 16
 def losses(seconds: float) -> dict[str, dict]:
     """Calls under way while it happens: how many there were, how many clients made again, how many failed for good."""
     return {
-        "a router of two killed": _under_load(seconds, _kill_router, routers=2),
-        "a worker of two killed": _under_load(seconds, _kill_worker, workers=2),
-        "both routers behind a port renewed": _under_load(seconds, _renew, processes=2, until_done=True),
+        "a router of two killed": under_load(seconds, kill_router, routers=2),
+        "a worker of two killed": under_load(seconds, kill_worker, workers=2),
+        "both routers behind a port renewed": under_load(seconds, renew, processes=2, until_done=True),
     }
 
 
-def _under_load(seconds: float, act: Callable[[Town], None], *, until_done: bool = False, **kinds: int) -> dict:
+def under_load(seconds: float, act: Callable[[Town], None], *, until_done: bool = False, **kinds: int) -> dict:
     """`until_done`: what is done may take longer than the load was to last, which then goes on until it is done."""
     kinds = {"routers": 1, "workers": 1} | kinds
     with tempfile.TemporaryDirectory(prefix="rheostat-scale-") as folder, town(Path(folder), **kinds, pace=PACE, slots=SLOTS) as place:
@@ -48,15 +48,15 @@ def _under_load(seconds: float, act: Callable[[Town], None], *, until_done: bool
     return found
 
 
-def _kill_router(place: Town) -> None:
+def kill_router(place: Town) -> None:
     os.kill(place.routers[0].pid, signal.SIGKILL)
 
 
-def _kill_worker(place: Town) -> None:
+def kill_worker(place: Town) -> None:
     os.kill(place.workers[0].pid, signal.SIGKILL)
 
 
-def _renew(place: Town) -> None:
+def renew(place: Town) -> None:
     """Return when no router is there that was there before."""
     before = _routers(place)
     place.routers[0].send_signal(signal.SIGHUP)
