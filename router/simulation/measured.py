@@ -4,7 +4,6 @@ An episode is one request as it was decided: the purchases of its stages, with t
 drawn whole, so that what belongs together (a hard question, its dear plans, its many stages) stays together.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +17,7 @@ import numpy as np
 from router.errors import InvalidQuery
 from router.types import Plan
 from router.usage import whole_log
+from workers.strategies import strategies
 
 MOST = 20_000  # latest decisions that are played
 NOTHING = (
@@ -25,10 +25,11 @@ NOTHING = (
     "`rheostat ask` one), or name a log with --from"
 )
 _LONGEST_GAP = 20.0  # times the mean: a longer rest was a break of whoever asked, no burst's end
+_AT_ONCE = ("batch", "width")  # options of strategies
 _BLIND = ("fixed", "threshold")
 _COLUMNS = (
     "decision_id", "stage", "at", "action", "plan", "stop_reason", "offered", "scores", "costs", "samples", "calls", "prompt_tokens", "written",
-    "scored_tokens", "outcome_tokens", "cost", "seconds", "policy",
+    "scored_tokens", "outcome_tokens", "cost", "seconds", "policy", "cancelled_tokens",
 )  # fmt: skip
 
 
@@ -113,11 +114,11 @@ def traffic(files: Sequence[Path], plans: Mapping[str, Plan], most: int = MOST) 
             rows, rewards = _rows(database, files, most)
         except duckdb.Error as error:
             raise InvalidQuery(f"the log cannot be read: {str(error).splitlines()[0]}") from error
-    pool_of = {name: plan.pool for name, plan in plans.items()}
+    pool_of, widths = {name: plan.pool for name, plan in plans.items()}, _widths(plans)
     found, began = [], []
     for _, group in groupby(rows, key=itemgetter("decision_id")):
         stages = list(group)
-        if (episode := _episode(stages, pool_of)) is not None:
+        if (episode := _episode(stages, pool_of, widths)) is not None:
             found.append(episode)
             began.append(stages[0]["at"])
     bought = [step.purchase for one in found for step in one.steps]
@@ -152,14 +153,16 @@ def _rows(database: duckdb.DuckDBPyConnection, files: Sequence[Path], most: int)
     return (dict(zip(_COLUMNS, row, strict=True)) for row in found), rewards
 
 
-def _episode(stages: Sequence[Mapping[str, Any]], pool_of: Mapping[str, str]) -> Episode | None:
+def _episode(stages: Sequence[Mapping[str, Any]], pool_of: Mapping[str, str], widths: Mapping[str, int]) -> Episode | None:
     """None for what was only planned, or broken off."""
     if stages[-1]["stop_reason"] == "cached":
         return Episode(())
     bought = [one for one in stages if one["plan"]]
     if not bought or any(one["stop_reason"] in ("", "failed", "cancelled") for one in bought):
         return None
-    return Episode(tuple(Step(_purchase(one, pool_of.get(one["plan"], one["plan"])), _choices(one)) for one in bought))
+    plans = [one["plan"] for one in bought]
+    purchases = (_purchase(one, pool_of.get(plan, plan), widths.get(plan)) for plan, one in zip(plans, bought, strict=True))
+    return Episode(tuple(map(Step, purchases, map(_choices, bought))))
 
 
 def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
@@ -170,19 +173,33 @@ def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
     return tuple(zip(*columns, strict=True))
 
 
-def _purchase(row: Mapping[str, Any], pool: str) -> Purchase:
-    """Where there are more samples than candidates a candidate took several, one after the other, as a search does."""
-    samples, lengths = row["samples"], row["outcome_tokens"] or []
-    if samples and samples == len(lengths) and sum(lengths) == row["written"]:
-        rounds: tuple[tuple[int, ...], ...] = (tuple(lengths),)
-    elif samples:
-        width = min(samples, len(lengths) or samples)
-        each, many = max(1, round(row["written"] / samples)), math.ceil(samples / width)
-        rounds = tuple((each,) * min(width, samples - number * width) for number in range(many))
-    else:
-        rounds = ((1,),)
-    read = row["prompt_tokens"] / (max(1, samples) if len(rounds) == 1 else 1)  # the same prompt is read once for all samples of a round
-    return Purchase(row["plan"], pool, rounds, (read + row["scored_tokens"]) / len(rounds), row["cost"], row["seconds"])
+def _purchase(row: Mapping[str, Any], pool: str, width: int | None) -> Purchase:
+    """As it was drawn, `width` samples at a time where the strategy has an option for that.
+
+    Where there are more samples than candidates and none was cancelled, a candidate took several, one after the other, as a search does.
+    """
+    samples, lengths, written = row["samples"], list(row["outcome_tokens"] or ()), row["written"]
+    searches = samples > len(lengths) > 0 and not row["cancelled_tokens"]
+    if searches or sum(lengths) > written or len(lengths) > samples:
+        width, lengths = width or max(1, min(samples, len(lengths))), []
+    if samples > len(lengths):  # what is not told of each is alike
+        rest = samples - len(lengths)
+        lengths += [max(1, round((written - sum(lengths)) / rest))] * rest
+    lengths = lengths or [1]
+    width = min(width or samples or 1, len(lengths))
+    rounds = tuple(tuple(lengths[begin : begin + width]) for begin in range(0, len(lengths), width))
+    alike = 1 if searches else max(1, min(width, samples))  # the same prompt is read once for all samples of a round
+    return Purchase(row["plan"], pool, rounds, (row["prompt_tokens"] / alike + row["scored_tokens"]) / len(rounds), row["cost"], row["seconds"])
+
+
+def _widths(plans: Mapping[str, Plan]) -> dict[str, int]:
+    """Samples that each plan draws at a time, where its strategy has an option for that."""
+    found = {}
+    for name, plan in plans.items():
+        strategy = strategies.build(plan.strategy, plan.options)
+        if width := next((many for option in _AT_ONCE if (many := getattr(strategy, option, None))), None):
+            found[name] = width
+    return found
 
 
 def _gaps(began: Sequence[float]) -> tuple[tuple[float, ...], float]:

@@ -75,6 +75,15 @@ def test_a_search_takes_its_samples_in_rounds(tmp_path) -> None:
     assert purchase.prompt == 300  # of each round
 
 
+def test_a_vote_draws_as_many_at_a_time_as_its_plan_says(tmp_path) -> None:
+    """Six of `small-vote`, which draws four at a time, of which one was cancelled."""
+    vote = {"samples": 6, "prompt_tokens": 120, "kept_tokens": 100, "cancelled_tokens": 8, "outcome_tokens": (10, 20, 20, 20, 30)}
+    found = read(tmp_path, [bought("a", 0, "small-vote", 1.0, **vote), ended("a", 1, 2.0)])
+    (purchase,) = found.by_plan["small-vote"]
+    assert purchase.rounds == ((10, 20, 20, 20), (30, 8))
+    assert purchase.prompt == 15  # of each round
+
+
 def test_policies_that_look_at_no_price_are_offered_no_other(tmp_path) -> None:
     found = read(tmp_path, [bought("a", 0, "nano-direct", 1.0, policy="fixed-first"), ended("a", 1, 2.0)])
     assert found.episodes[0].steps[0].choices == ()
