@@ -40,7 +40,7 @@ async def test_without_a_log_it_says_what_to_do(tmp_path) -> None:
 
 @pytest.mark.timeout(200)
 def test_the_simulator_comes_near_the_real_service() -> None:
-    """Throughput within 15 %; the median too, where others on this machine leave it a quiet moment. `make scale` asks the same of p99, for longer."""
+    """Throughput within 15 %; times within wider bounds, for the machine may be busy. `make scale` asks for 15 % of p99, and for longer."""
     (found,) = paced(0.1, 8, 8.0, (0.8,))
     assert found["measured"]["failed"] == 0
     assert abs(found["apart"]["per_second"]) <= AIM

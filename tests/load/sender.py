@@ -10,11 +10,12 @@ from tests.load.subjects import Subject, cores
 
 
 class Client:
-    """The process that calls, on the core that is not the server's."""
+    """The process that calls, on the core that is not the server's, or this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, core: int | None = None) -> None:
         self._process = subprocess.Popen([sys.executable, "-m", "tests.load.client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        psutil.Process(self._process.pid).cpu_affinity([cores()[1]])
+        self.process = psutil.Process(self._process.pid)
+        self.process.cpu_affinity([cores()[1] if core is None else core])
 
     def send(self, subject: Subject, **order: float) -> dict:
         """What came of one order, with the processor seconds that the server took for each call."""

@@ -31,7 +31,8 @@ def judged(found: dict) -> list[dict]:
     for name, rows in found["predictions"].items():
         for row in rows:
             worst = max(abs(row["apart"][one]) for one in ("per_second", "p99_ms"))
-            told = f"{name} at {row['load']:.0%}: predicted throughput and p99 within {AIM:.0%}"
+            others = f" (others had {max(row['others']):.0%} of a core)" if max(row["others"]) > 0.1 else ""
+            told = f"{name} at {row['load']:.0%}: predicted throughput and p99 within {AIM:.0%}{others}"
             aims.append({"aim": told, "found": worst, "met": worst <= AIM})
     if found["ray"]:
         added = found["ray"]["ray_adds_p50_ms"]
