@@ -266,6 +266,41 @@ def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, A
 
 
 @app.command()
+def simulate(  # noqa: PLR0917 - the options of the command
+    log: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder, file or glob of Parquet to play again; the data folder's journal, if not given.", show_default=False),
+    ] = None,
+    scales: Annotated[str, typer.Option(help="Numbers of GPUs, separated by commas, or a YAML file that describes one fleet.")] = "1,10,100,1000",
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second; a hundred for each GPU, if not given.", show_default=False)] = None,
+    learning: Annotated[bool, typer.Option("--learning", help="Policies learn online, so that every router follows the log.")] = False,
+    outage: Annotated[float, typer.Option(min=0, help="Seconds that Redis is away.")] = 0.0,
+    requests: Annotated[int, typer.Option(min=500, help="Requests to simulate for each fleet and seed, about.")] = 5_000,
+    seeds: Annotated[int, typer.Option(min=2, help="Simulations of each fleet, from which the intervals come.")] = 3,
+    seed: Annotated[int, typer.Option(help="The first of them; the same seed gives the same numbers.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="File for a plot.", dir_okay=False, show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate larger fleets from what this one has logged: latency, use, cost, budgets, learning, Redis, and what is used up first."""
+    from router.simulation.command import scenarios  # noqa: PLC0415 - not needed by the other commands
+    from router.simulation.command import simulate as run  # noqa: PLC0415
+    from router.simulation.report import plot as draw  # noqa: PLC0415
+    from router.simulation.report import show  # noqa: PLC0415
+
+    with _explained(), Progress(console=err, disable=as_json, transient=True) as bar:
+        task = bar.add_task("simulating")
+        plans = [one.asking(rate=rate, learning=learning, outage=outage) for one in scenarios(scales)]
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        found = run(_settings(), log, plans, seed=seed, seeds=seeds, requests=requests, progress=progress)
+    if plot:
+        draw(found, plot)
+    print(json.dumps(found, indent=1)) if as_json else show(found, out)
+
+
+@app.command()
 def plugins(as_json: Json = False) -> None:
     """List every plug-in with its options."""
     from router.app import families  # noqa: PLC0415 - loads all of them
