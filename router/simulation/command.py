@@ -38,7 +38,7 @@ def simulate(
     """The report. Raises InvalidQuery where the log has nothing to play again, or a library is missing."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise InvalidQuery(f"simulating takes {' and '.join(missing)}: {sys.executable} -m pip install 'rheostat[simulate]'")
-    from predictors.training.log import parquet_files  # noqa: PLC0415 - brings DuckDB
+    from predictors.training.storage import parquet_files  # noqa: PLC0415 - brings DuckDB
     from router.simulation.measured import traffic  # noqa: PLC0415
     from router.simulation.run import buildable, simulated  # noqa: PLC0415 - brings simpy
 
