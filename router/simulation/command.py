@@ -42,7 +42,7 @@ def simulate(
     from router.simulation.measured import traffic  # noqa: PLC0415
     from router.simulation.run import buildable, simulated  # noqa: PLC0415 - brings simpy
 
-    with nullcontext(parquet_files(log)) if log else log_files(*journals(settings.data)) as files:
+    with nullcontext(list(map(Path, parquet_files(log)))) if log else log_files(*journals(settings.data)) as files:
         played = traffic(files, {name: plan.plan(name) for name, plan in settings.plans.items()})
     both = [one for plan in plans for one in (plan, buildable(plan, played).model_copy(update={"name": f"{plan.name}, as built"}))]
     fleets = simulated(both, played, seed=seed, seeds=seeds, requests=requests, progress=progress)
