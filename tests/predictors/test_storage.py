@@ -79,7 +79,8 @@ def log(rows: list[Record], tmp_path: Path) -> Path:
 
 def python(*arguments: object, store: Store | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, as an operator would: clients of storages and of Ray keep threads."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (store.environment if store else {}) | environment
+    ours = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_AUTH_TOKEN": "of-a-cluster-of-this-test-alone-0123"}  # or Ray would leave one in the home
+    env = os.environ | ours | (store.environment if store else {}) | environment
     return subprocess.run([sys.executable, *map(str, arguments)], env=env, capture_output=True, text=True, timeout=100, check=False)
 
 
