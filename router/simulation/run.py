@@ -9,10 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
-from router.simulation.fleet import SMALL, Fleet, Tally
+from router.simulation.fleet import Fleet
 from router.simulation.measured import Traffic
 from router.simulation.scenario import Scenario
 from router.simulation.shape import STREAM, Shape, bears, rows, shape, stay
+from router.simulation.site import SMALL, Tally
 
 SEEDS = 3
 REQUESTS = 5_000  # for each seed, about
