@@ -37,9 +37,13 @@ class Nodes:
         self.ports = (free_port(), free_port())
         self._dashboard, self._head_port = free_port(), free_port()
         self._wanted: dict[str, Any] = {}
+        self._started: list[psutil.Process] = []
         dashboard = ["--include-dashboard=true", f"--dashboard-port={self._dashboard}"]
         clients = [f"--ray-client-server-port={free_port()}"]
         self.head = self._start(["--head", f"--port={self._head_port}", f"--temp-dir={folder}", *dashboard, *clients], head_cpus)
+
+    def begin(self) -> None:
+        """Wait for the head, and start the other node."""
         self._wait(lambda _: True)
         self.replace_other()
 
@@ -57,7 +61,9 @@ class Nodes:
         }
         size = [f"--num-cpus={cpus}", f"--object-store-memory={_STORE}", f"--dashboard-agent-listen-port={free_port()}"]
         command = [str(Path(sys.executable).with_name("ray")), "start", "--node-ip-address=127.0.0.1", "--block", *arguments, *size]
-        return psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        node = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._started.append(node)
+        return node
 
     @property
     def addresses(self) -> tuple[str, str]:
@@ -101,14 +107,14 @@ class Nodes:
         node.wait(10)
 
     def processes(self) -> list[psutil.Process]:
-        """All of both nodes."""
-        return _processes(self.head) + _processes(self.other)
+        """All of all nodes."""
+        return [process for node in self._started for process in _processes(node)]
 
     def close(self) -> None:
         """End everything."""
         _end(self.processes())
-        self.head.wait(10)
-        self.other.wait(10)
+        for node in self._started:
+            node.wait(10)
 
     def _wait(self, condition: Callable[[Told], bool]) -> None:
         until = time.monotonic() + _PATIENCE
@@ -158,6 +164,7 @@ def nodes(head_cpus: int = 1) -> Iterator[Nodes]:
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # the paths of its sockets must be short
     started = Nodes(folder, head_cpus)
     try:
+        started.begin()
         yield started
     finally:
         started.close()
