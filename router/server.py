@@ -33,8 +33,8 @@ OPTIONS = (
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    Without a door everybody may call RouterService, and there is no other service. `private` are other addresses, in plain text. More than `most_calls`
-    calls at once are refused. Raises RuntimeError when the address cannot be bound.
+    Without a door everybody may call RouterService, and there is no other service. `private` are other addresses, in plain text. More than
+    `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A whole service with its HTTP door open, and OpenAI's own client at it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import openai
 import pytest
@@ -9,11 +9,18 @@ from router.access.settings import AccessSettings
 from router.app import Service, service
 from router.openai.profiles import KnobSettings
 from router.settings import ServerSettings, Settings, WorkerSettings
-from tests.integration.conftest import POOLS, settings, worker  # noqa: F401 - fixtures
+from tests.integration.conftest import POOLS, settings, working  # noqa: F401 - a fixture
 from tests.integration.door import keys_of
 
 DOORS = ServerSettings(address="127.0.0.1:0", http="127.0.0.1:0", drain_delay=0.0)
 PROFILES = {"rheostat-quick": KnobSettings(plans=("quick",), policy="fixed"), "rheostat-coy": KnobSettings(plans=("quick",), abstain_below=1.0)}
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[str]:
+    """A worker that counts the samples it is drawing."""
+    with working(WorkerSettings(pools={name: pool.model_copy(update={"slots": 256}) for name, pool in POOLS.pools.items()})) as address:
+        yield address
 
 
 @pytest.fixture

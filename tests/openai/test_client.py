@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 
+import grpc
 import httpx2
 import openai
 import pytest
@@ -94,8 +95,6 @@ async def test_a_repetition_by_its_id_is_paid_for_once(client: openai.AsyncOpenA
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_goes_stops_all_that_was_ordered(running: Service, client: openai.AsyncOpenAI, worker: str, stream: bool) -> None:
     """By the worker's own word, within a second."""
-    import grpc
-
     async with grpc.aio.insecure_channel(worker) as channel:
         stub = WorkerServiceStub(channel)
 
