@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from router.openai.profiles import KnobSettings
+from router.openai.profiles import OWN, KnobSettings
 
 _MOST = 2**63 - 1
 _LONGEST = 100_000  # characters of one message, as the contract has it
@@ -155,6 +155,8 @@ class Asked(Part):
 class ChatRequest(Asked):
     """A conversation to be answered."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": OWN, "messages": [{"role": "user", "content": "What is 2 + 2?"}]}]})
+
     messages: list[Turn] = Field(min_length=1, max_length=32)
     """The last is the user's."""
 
@@ -192,6 +194,8 @@ class ChatRequest(Asked):
 
 class CompletionRequest(Asked):
     """A prompt to be answered."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": OWN, "prompt": "What is 2 + 2?"}]})
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
     """One text."""
