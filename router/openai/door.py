@@ -94,7 +94,8 @@ def _bound(address: str, *, reuse_port: bool) -> tuple[socket.socket, str]:
     """A socket that is bound, and its address with the port it has."""
     host, _, port = address.rpartition(":")
     bare = host.strip("[]")
-    found = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio does not see that delays are to be avoided
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
