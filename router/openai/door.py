@@ -58,13 +58,8 @@ async def open_http(settings: Settings, gate: Gate, plans: Callable[[], Iterable
     listener, address = _bound(place.http, reuse_port=place.reuse_port)
     async with grpc.aio.insecure_channel(inner, options=(("grpc.max_receive_message_length", -1),)) as channel:
         hosts = _OURS if not settings.access.asked_for and not exposed(place.http) else frozenset[str]()
-        pages = Pages(
-            RouterServiceStub(channel),
-            gate,  # type: ignore[no-untyped-call]
-            settings.profiles,
-            plans,
-            hosts=hosts,
-        )
+        stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
+        pages = Pages(stub, gate, settings.profiles, plans, hosts=hosts)
         config = uvicorn.Config(
             pages.application(),
             http="h11",

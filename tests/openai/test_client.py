@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import re
+import sys
 import time
+from pathlib import Path
 
 import grpc
 import httpx2
@@ -16,6 +19,7 @@ from router.settings import Settings
 from router.terms import TenantSettings
 from tests.integration.test_faults import LEGS, STORY
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 QUICK = {"model": "rheostat-quick", "messages": [{"role": "user", "content": STORY}]}
 LONG = {"model": "long", "messages": [{"role": "user", "content": LEGS}], "seed": 1}
 
@@ -45,6 +49,18 @@ async def test_a_conversation_is_answered(client: openai.AsyncOpenAI) -> None:
     # What was answered is sent back as the client has it.
     turns += [told.choices[0].message, {"role": "user", "content": STORY}]
     assert (await client.chat.completions.create(model="quick", messages=turns)).rheostat["plan"] == "quick"
+
+
+async def test_the_example_in_the_readme(open_settings: Settings) -> None:
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from openai" in one]
+    async with service(open_settings) as running:
+        code = code.replace("http://127.0.0.1:50080/v1", running.http.url)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+    assert process.returncode == 0
+    *_, confidence, cost = out.decode().split()
+    assert 0 < float(confidence) <= 1
+    assert int(cost) > 0
 
 
 async def test_a_stream_tells_of_stages_and_then_the_answer(client: openai.AsyncOpenAI) -> None:
