@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts audit fmt bench load try-peers fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ bench: $(READY) ## Microseconds of each stage of a request
 
 load: $(READY) try-peers ## Throughput and latency under open-loop load beside a bare echo, litellm's proxy and paretobandit (half an hour; ARGS=--quick)
 	@$(BIN)/python -m tests.load $(ARGS)
+
+scale: $(READY) ## More routers and workers, what is lost when some end, the simulator beside the real service (ten minutes; ARGS=--quick)
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 try-peers: $(READY)
 	@$(MAKE) --no-print-directory $(PEERS)/.ready || echo "setup: the peers cannot be installed here; they are left out" >&2

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import Progress
@@ -46,6 +46,8 @@ app.add_typer(keys, name="keys")
 Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.")]
 Most = Annotated[int, typer.Option(min=100, help="Latest decisions to judge by, at most.")]
 Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
+_LOG = "Folder, file or glob of Parquet to learn from, or an address such as s3://bucket/prefix; the data folder's journal, if not given."
+_ENGINE = "What reads the log: `ray` does so on all nodes of the cluster that RAY_ADDRESS names, which must all see it. The result is the same."
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
 
 
@@ -117,9 +119,7 @@ def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out 
 
 @app.command()
 def retrain(  # noqa: PLR0917 - the options of the command
-    log: Annotated[
-        str | None, typer.Option("--from", help="Folder, file or glob of Parquet to learn from; the data folder's journal, if not given.")
-    ] = None,
+    log: Annotated[str | None, typer.Option("--from", help=_LOG)] = None,
     artifact: Annotated[
         Path | None, typer.Option("--to", help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
     ] = None,
@@ -128,18 +128,20 @@ def retrain(  # noqa: PLR0917 - the options of the command
     ] = None,
     features: Annotated[str, typer.Option(help="Learn from decisions with features of this version, a second encoder's, say; else the newest.")] = "",
     seed: Annotated[int, typer.Option(help="The same log and seed give the same bytes.")] = 0,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help=_ENGINE)] = "local",
     as_json: Json = False,
 ) -> None:
     """Fit the predictor to the decision log, and write its card beside it."""
-    from predictors.training.log import parquet_files, plans_bought  # noqa: PLC0415 - brings DuckDB
+    from predictors.training.extract import plans_bought  # noqa: PLC0415 - brings DuckDB
     from predictors.training.retrain import retrain as run  # noqa: PLC0415
+    from predictors.training.storage import parquet_files  # noqa: PLC0415
     from router.decisions import journals, log_files  # noqa: PLC0415
 
     settings = _settings()
     into = artifact or settings.predictor_directory
-    with _explained(), nullcontext(parquet_files(Path(log))) if log else log_files(*journals(settings.data)) as files:
+    with _explained(), nullcontext(parquet_files(log)) if log else log_files(*journals(settings.data)) as files:
         plans = tuple(plan or (plans_bought(files) if log else settings.plans))
-        report = run(files, plans, into, seed=seed, version=features, progress=not as_json)
+        report = run(files, plans, into, seed=seed, version=features, engine=engine, progress=not as_json)
     if as_json:
         print(json.dumps(report.facts, indent=2))
         return
@@ -261,6 +263,41 @@ def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, A
         found = answered(settings, Question(candidate=candidate(file), **question), lambda done, total: bar.update(task, completed=done, total=total))
     print(json.dumps(found, indent=1)) if as_json else show(found, out)
     return found
+
+
+@app.command()
+def simulate(  # noqa: PLR0917 - the options of the command
+    log: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder, file or glob of Parquet to play again; the data folder's journal, if not given.", show_default=False),
+    ] = None,
+    scales: Annotated[str, typer.Option(help="Numbers of GPUs, separated by commas, or a YAML file that describes one fleet.")] = "1,10,100,1000",
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Requests a second; a hundred for each GPU, if not given.", show_default=False)] = None,
+    learning: Annotated[bool, typer.Option("--learning", help="Policies learn online, so that every router follows the log.")] = False,
+    outage: Annotated[float, typer.Option(min=0, help="Seconds that Redis is away.")] = 0.0,
+    requests: Annotated[int, typer.Option(min=500, help="Requests to simulate for each fleet and seed, about.")] = 5_000,
+    seeds: Annotated[int, typer.Option(min=2, help="Simulations of each fleet, from which the intervals come.")] = 3,
+    seed: Annotated[int, typer.Option(help="The first of them; the same seed gives the same numbers.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="File for a plot.", dir_okay=False, show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate larger fleets from what this one has logged: latency, use, cost, budgets, learning, Redis, and what is used up first."""
+    from router.simulation.command import scenarios  # noqa: PLC0415 - not needed by the other commands
+    from router.simulation.command import simulate as run  # noqa: PLC0415
+    from router.simulation.report import plot as draw  # noqa: PLC0415
+    from router.simulation.report import show  # noqa: PLC0415
+
+    with _explained(), Progress(console=err, disable=as_json, transient=True) as bar:
+        task = bar.add_task("simulating")
+        plans = [one.asking(rate=rate, learning=learning, outage=outage) for one in scenarios(scales)]
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        found = run(_settings(), log, plans, seed=seed, seeds=seeds, requests=requests, progress=progress)
+    if plot:
+        draw(found, plot)
+    print(json.dumps(found, indent=1)) if as_json else show(found, out)
 
 
 @app.command()

@@ -23,6 +23,7 @@
       |- Overloaded           UNAVAILABLE         OVERLOADED
       |- StoreUnavailable     UNAVAILABLE         STORE_UNAVAILABLE
       |- JournalUnavailable   UNAVAILABLE         JOURNAL_UNAVAILABLE
+      |- LogUnavailable       UNAVAILABLE         LOG_UNAVAILABLE
       |- BackendUnavailable   UNAVAILABLE         BACKEND_UNAVAILABLE
       |- DeadlineExceeded     DEADLINE_EXCEEDED   DEADLINE_EXCEEDED
       |- BadArtifact          FAILED_PRECONDITION BAD_ARTIFACT
@@ -202,6 +203,12 @@ class JournalUnavailable(RouterError):
     """The decision log cannot be written."""
 
     code, reason, retry_after = "UNAVAILABLE", "JOURNAL_UNAVAILABLE", 5.0
+
+
+class LogUnavailable(RouterError):
+    """The storage that a log is to be read from does not answer, or refuses."""
+
+    code, reason, retry_after = "UNAVAILABLE", "LOG_UNAVAILABLE", 5.0
 
 
 class BackendUnavailable(RouterError):

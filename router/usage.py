@@ -38,7 +38,7 @@ def usage(files: Sequence[Path], tenant: str, by: By, since: datetime | None = N
     low, high = since.timestamp() if since else float("-inf"), until.timestamp() if until else float("inf")
     with duckdb.connect() as database:
         try:
-            log = _log(database, files)
+            log = whole_log(database, files)
             return database.sql(
                 f"""WITH log AS ({log} QUALIFY row_number() OVER (PARTITION BY id ORDER BY filename, file_row_number) = 1)
                 SELECT {_DAY if by is By.DAY else by.value} AS "{by.value}", count(DISTINCT decision_id) AS decisions,
@@ -52,7 +52,7 @@ def usage(files: Sequence[Path], tenant: str, by: By, since: datetime | None = N
             raise InvalidQuery(f"the log cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _log(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
+def whole_log(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> str:
     """A query for all rows, of older versions too: an empty table of this one lends them the columns that they lack."""
     database.register("columns", archive.SCHEMA.empty_table())
     known = "SELECT *, '' AS filename, 0 AS file_row_number FROM columns"

@@ -11,6 +11,7 @@ from router.ports import Meter, Spare
 from router.types import Budget, Outcome, Usage
 from workers.member import Member
 from workers.outlast import outlast
+from workers.remote import WorkerLost
 
 Run = Callable[[Member, Budget, Meter], Coroutine[Any, Any, Outcome]]
 Choose = Callable[[Collection[Member]], Member | None]
@@ -48,6 +49,7 @@ class Race:
         self._meter = meter
         self._attempts: list[Attempt] = []
         self._running: list[Attempt] = []
+        self._again: list[Member] = []  # that have lost a worker, and may have another: each is tried once more, when nobody else is left
         self._error: BackendUnavailable | Overloaded | UnknownPlan | None = None
 
     async def outcome(self, patience: float | None, spare: Spare | None) -> Outcome:
@@ -72,10 +74,11 @@ class Race:
             await self._stop()
 
     def _start(self, budget: Budget) -> bool:
-        """On a member that was not tried yet; whether there is one."""
+        """On a member that was not tried yet, or may be tried again; whether there is one."""
         member = self._choose([one.member for one in self._attempts])
-        if member is None:
+        if member is None and not self._again:
             return False
+        member = member or self._again.pop()
         attempt = Attempt(member, self._meter)
         attempt.task = asyncio.create_task(self._run(member, budget, attempt))
         member.under_way += 1
@@ -98,6 +101,11 @@ class Race:
             self._error = error
             return None
         except Overloaded as error:
+            self._error = error
+            return None
+        except WorkerLost as error:
+            if sum(one.member is attempt.member for one in self._attempts) == 1:
+                self._again.append(attempt.member)
             self._error = error
             return None
         except BackendUnavailable as error:

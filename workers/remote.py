@@ -50,6 +50,10 @@ class Offers(NamedTuple):
         return {name: pool.model for name, pool in self.pools.items()}
 
 
+class WorkerLost(BackendUnavailable):
+    """A proxy answers, and the worker behind it that ran the plan is gone; another one may be there."""
+
+
 class RemoteExecutor:
     """Runs plans on the worker at a gRPC address, reachable or not; see `Executor`. Cancelling waits until the worker has told what was spent."""
 
@@ -127,6 +131,8 @@ def _unexplained(failure: grpc.aio.AioRpcError) -> RouterError:
     """What a proxy before the worker says, or gRPC itself."""
     if failure.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded(f"too much waits for the workers already: {failure.details()}")
+    if failure.code() is grpc.StatusCode.INTERNAL:  # a worker that is there would have said why
+        return WorkerLost(f"the worker is lost: {failure.details()}")
     return BackendUnavailable(f"the worker failed: {failure.code().name}: {failure.details()}")
 
 

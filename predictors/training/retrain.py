@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from predictors.artifact import save
 from predictors.evidence import names
 from predictors.features import vector_columns
 from predictors.learned import KIND
-from predictors.training import card
+from predictors.training import card, extract, spread
 from predictors.training.costs import cost_arrays
 from predictors.training.guarantees import thresholds
-from predictors.training.log import MOST, NOTHING, Logged, Survey, parquet_files, read, sample
+from predictors.training.log import MOST, NOTHING, Logged, Survey, read
 from predictors.training.newton import sigmoid
 from predictors.training.noise import SOURCES, Noise, estimate, gather
 from predictors.training.novelty import novelty_arrays
@@ -33,6 +34,7 @@ from predictors.training.offpolicy import pseudo_outcomes, recalibrate
 from predictors.training.sampling import sampling_arrays
 from predictors.training.selection import FittedHead, again, fit_head, logits, recalibrated
 from predictors.training.sheets import Log, Sheet, Start, States, belief_sheet, given, rescue_sheet, start_sheet, states
+from predictors.training.storage import File, fingerprint, parquet_files
 from router.errors import InvalidQuery, Overloaded
 
 QUANTILES = 9
@@ -40,6 +42,8 @@ _UNREAD = -10.0  # log-odds of an answer that could not be read
 _DOUBTFUL, _ROUNDS = 0.9, 3  # worth of the average label under which labels are weighed against the head again, and how often
 _CHOICE = ("chosen", "tried", "skipped")  # of a head's facts
 _STAGES = ("reading", "noise", "evidence", "start", "belief", "rescue", "costs", "writing")
+
+ENGINES = {"local": extract.sample, "ray": spread.sample}
 
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -94,23 +98,26 @@ class Work:
 
 
 def retrain(
-    source: Path | Sequence[Path],
+    source: File | Sequence[File],
     plans: Sequence[str],
     directory: Path,
     *,
     seed: int = 0,
     most: int = MOST,
     version: str = "",
+    engine: str = "local",
     progress: bool = False,
 ) -> Report:
-    """Fit every head to the log in `source` (folders, files or globs of Parquet) and write the artifact and its card into `directory`.
+    """Fit every head to the log in `source` and write the artifact and its card into `directory`.
 
-    Learned from are decisions with features of this `version`, or else of the newest: a second encoder's have one of their own.
+    The log is folders, files or globs of Parquet, here or at addresses, read by an engine of ENGINES, whichever: what is made is the same. Learned
+    from are decisions with features of this `version`, or else of the newest: a second encoder's have one of their own.
     The same log, plans and seed give the same bytes. A run that was cut off is gone on with. InvalidQuery where there is nothing to learn from,
-    Overloaded while another run writes to the same folder; what was in the folder is then as it was.
+    LogUnavailable where the log's storage does not answer, Overloaded while another run writes to the same folder; what was in the folder is then as
+    it was.
     """
     directory = directory.absolute()
-    files = [file for one in ([source] if isinstance(source, Path) else source) for file in parquet_files(one)]
+    files = [file for one in ([source] if isinstance(source, File) else source) for file in parquet_files(one)]
     if not files:
         raise InvalidQuery(NOTHING)
     if not plans:
@@ -119,7 +126,9 @@ def retrain(
     with _alone(directory), tqdm(total=len(_STAGES), unit="stage", disable=not progress) as bar, threadpool_limits(limits=1):
         work = Work(directory, _key(files, plans, seed, most, version), bar)
         try:
-            report = _retrain(files, tuple(plans), directory, work, seed=seed, most=most, version=version, progress=progress)
+            report = _retrain(
+                files, tuple(plans), directory, work, draw=partial(ENGINES[engine], most=most, version=version), seed=seed, progress=progress
+            )
         except InvalidQuery:  # it would be refused again
             shutil.rmtree(work.folder)
             raise
@@ -128,10 +137,10 @@ def retrain(
 
 
 def _retrain(
-    files: Sequence[Path], plans: tuple[str, ...], directory: Path, work: Work, *, seed: int, most: int, version: str, progress: bool
+    files: Sequence[File], plans: tuple[str, ...], directory: Path, work: Work, *, draw: Callable[..., Survey], seed: int, progress: bool
 ) -> Report:
     file = work.folder / "sample.parquet"
-    survey = Survey(**work.stage("reading", lambda: ({}, asdict(sample(files, file, most=most, version=version))))[1])
+    survey = Survey(**work.stage("reading", lambda: ({}, asdict(draw(files, file))))[1])
     decisions = _decisions(file, survey, progress)
     noise = _noise(work, decisions)
     log = Log.of(decisions, noise, vector_columns(survey.feature_version, len(decisions[0].features)))
@@ -252,12 +261,11 @@ def _arrays_of(found: States) -> Arrays:
     return {name: getattr(found, name) for name in States.__dataclass_fields__}
 
 
-def _key(files: Sequence[Path], plans: Sequence[str], seed: int, most: int, version: str) -> str:
+def _key(files: Sequence[File], plans: Sequence[str], seed: int, most: int, version: str) -> str:
     """A digest of everything that the result depends on."""
     digest = hashlib.blake2b(json.dumps([plans, seed, most, version, names(plans), SOURCES]).encode(), digest_size=8)
     for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "blake2b").digest())
+        digest.update(fingerprint(path))
     return digest.hexdigest()
 
 

@@ -1,22 +1,27 @@
-"""How long retraining takes, and how much memory, by the size of the log: `make bench-retrain` (10,000, 100,000 and 1,000,000 rows)."""
+"""How long retraining takes, and how much memory, by the size of the log: `make bench-retrain` (10,000, 100,000 and 1,000,000 rows;
+`ARGS="--rows 10000000 --engine local --engine ray"`)."""
 
 import json
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from predictors.training.retrain import retrain
+from predictors.training.retrain import ENGINES, retrain
 from router.archive import columnar
 
 PLANS = ("nano", "small", "large", "vote")
@@ -82,38 +87,78 @@ def write_log(rows: int, folder: Path) -> None:
         )
 
 
-def measure(rows: int) -> dict[str, float]:
-    """Seconds and peak memory of one retraining, in this process."""
-    with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder:
-        log, before = Path(folder) / "log", time.perf_counter()
-        log.mkdir()
-        write_log(rows, log)
-        written = time.perf_counter()
-        report = retrain(log, PLANS, Path(folder) / "predictor", progress=True)
-        seconds = time.perf_counter() - written
+def measure(log: Path, engine: str) -> dict[str, object]:
+    """Seconds and peak memory of one retraining, in this process, and of all that it starts."""
+    took = {}
+
+    def reading(*given, **options):
+        began = time.perf_counter()
+        survey = read(*given, **options)
+        took["reading"] = round(time.perf_counter() - began, 1)
+        return survey
+
+    read, ENGINES[engine] = ENGINES[engine], reading
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder, started_processes() as started:
+        report = retrain(log, PLANS, Path(folder) / "predictor", engine=engine, progress=True)
+    seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"rows": report.facts["data"]["rows"], "seconds": round(seconds, 1), "peak_gib": round(peak, 2), "writing": round(written - before, 1)}
+    told = {"rows": report.facts["data"]["rows"], "engine": engine, "version": report.version, "seconds": round(seconds, 1)} | took
+    return told | {"peak_gib": round(peak, 2), "others_peak_gib": round(max(started, default=0) / 2**30, 2)}
+
+
+@contextmanager
+def started_processes() -> Iterator[list[int]]:
+    """Bytes that processes started from here had to themselves, looked at twice a second."""
+    seen, ended = [0], threading.Event()
+
+    def own(process: psutil.Process) -> int:
+        with suppress(psutil.NoSuchProcess):
+            memory = process.memory_info()
+            return max(0, memory.rss - memory.shared)
+        return 0
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            seen.append(sum(map(own, psutil.Process().children(recursive=True))))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        looking.join()
 
 
 def main(
     rows: Annotated[list[int] | None, typer.Option(help="Rows of the log; may be repeated.")] = None,
-    alone: Annotated[bool, typer.Option(hidden=True)] = False,
+    engine: Annotated[list[str] | None, typer.Option(help="What reads the log, `local` or `ray`; may be repeated.")] = None,
+    log: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Each size in a process of its own, so that each has its own peak."""
-    sizes = rows or [10_000, 100_000, 1_000_000]
-    if alone:
-        print(json.dumps(measure(sizes[0])))
+    """Each in a process of its own, so that each has its own peak; the engines read the same log."""
+    if log:
+        print(json.dumps(measure(log, (engine or ["local"])[0])))
         return
-    command = [sys.executable, "-m", "tests.bench.retrain", "--alone", "--rows"]
-    found = [json.loads(subprocess.run([*command, str(size)], stdout=subprocess.PIPE, check=True).stdout) for size in sizes]
+    found = [one for size in rows or [10_000, 100_000, 1_000_000] for one in compare(size, engine or ["local"])]
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table("rows", "seconds", "peak GiB", title="Retraining")
+    table = Table("rows", "engine", "seconds", "of them reading", "peak GiB", "others' peak GiB", "version", title="Retraining")
     for one in found:
-        table.add_row(f"{one['rows']:,}", str(one["seconds"]), str(one["peak_gib"]))
+        columns = ("engine", "seconds", "reading", "peak_gib", "others_peak_gib", "version")
+        table.add_row(f"{one['rows']:,}", *(str(one[name]) for name in columns))
     Console().print(table)
+
+
+def compare(rows: int, engines: list[str]) -> Iterator[dict[str, object]]:
+    """What each engine took for a synthetic log of this size."""
+    with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder:
+        write_log(rows, Path(folder))
+        for engine in engines:
+            command = [sys.executable, "-m", "tests.bench.retrain", "--log", folder, "--engine", engine]
+            yield json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 if __name__ == "__main__":

@@ -104,9 +104,15 @@ def unit(tmp_path: Path, *tests: dict[str, object]) -> subprocess.CompletedProce
     return promtool("test", "rules", str(tmp_path / "tests.yaml"))
 
 
-def test_configuration_and_rules_are_in_order() -> None:
+def test_configuration_and_rules_are_in_order(tmp_path: Path) -> None:
+    """Debian's promtool knows no discovery in Kubernetes: all else of that file is looked at."""
+    cluster = yaml.safe_load((PROMETHEUS / "kubernetes.yaml").read_text())
+    (job,) = cluster["scrape_configs"]
+    assert [one["role"] for one in job.pop("kubernetes_sd_configs")] == ["pod"]
+    cluster["rule_files"] = [str(PROMETHEUS / name) for name in cluster["rule_files"]]
+    (tmp_path / "kubernetes.yaml").write_text(json.dumps(cluster))
     for words in (
-        ("config", str(PROMETHEUS / "prometheus.yaml")),
+        ("config", str(PROMETHEUS / "prometheus.yaml"), str(tmp_path / "kubernetes.yaml")),
         ("rules", "--lint-fatal", str(PROMETHEUS / "rules.yaml"), str(PROMETHEUS / "alerts.yaml")),
     ):
         done = promtool("check", *words)

@@ -2,48 +2,23 @@
 
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 from rich.console import Console
 
 from tests.load.fairness import fairness
 from tests.load.report import judged, show
+from tests.load.sender import Client
 from tests.load.subjects import Subject, cores, subjects
 
 console = Console(stderr=True)
 CALLERS = 64
 FRACTIONS = (0.25, 0.5, 0.75)
 Send = Callable[..., dict]
-
-
-class Client:
-    """The process that calls, on the core that is not the server's."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.load.client"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        psutil.Process(self._process.pid).cpu_affinity([cores()[1]])
-
-    def send(self, subject: Subject, **order: float) -> dict:
-        """What came of one order, with the processor seconds that the server took for each call."""
-        before = sum(subject.process.cpu_times()[:2])
-        about = {name: getattr(subject, name) for name in ("kind", "target", "method", "bodies")}
-        self._process.stdin.write(json.dumps(about | order) + "\n")
-        self._process.stdin.flush()
-        found = json.loads(self._process.stdout.readline())
-        spent = sum(subject.process.cpu_times()[:2]) - before
-        return found | {"cpu_us": spent / max(1, found["calls"]) * 1e6, "busy": spent / found["seconds"]}
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
 
 
 def saturated(send: Send, found: list[Subject], rounds: int, seconds: float) -> dict[str, dict]:

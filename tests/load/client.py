@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -23,9 +23,12 @@ _PATIENCE = 20.0  # seconds for a call
 
 
 @asynccontextmanager
-async def caller(kind: str, target: str, method: str, bodies: list[bytes]):
-    """Makes one call, and says what went wrong, or nothing."""
-    turns = cycle(bodies)
+async def caller(kind: str, target: str, method: str, bodies: list[bytes], *, retries: int = 0, tried: Counter[str] | None = None):
+    """Makes one call, and says what went wrong, or nothing. Several gRPC targets, separated by commas, take turns.
+
+    A gRPC call that ends UNAVAILABLE is made again up to `retries` times, at the next target; `tried` counts how often.
+    """
+    turns, tried = cycle(bodies), Counter() if tried is None else tried
     if kind == "http":
         async with httpx2.AsyncClient(base_url=target, timeout=_PATIENCE, headers={"content-type": "application/json"}) as http:
 
@@ -38,19 +41,29 @@ async def caller(kind: str, target: str, method: str, bodies: list[bytes]):
 
             yield post
         return
-    async with grpc.aio.insecure_channel(target) as channel:
-        unary, stream = channel.unary_unary(method), channel.unary_stream(method)
+    async with AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(grpc.aio.insecure_channel(one)) for one in target.split(",")]
+        calls = cycle([(channel.unary_unary(method), channel.unary_stream(method)) for channel in channels])
 
-        async def ask() -> str:
+        async def once(body: bytes) -> str:
+            unary, stream = next(calls)
             try:
                 if kind == "stream":
-                    async for _ in stream(next(turns), timeout=_PATIENCE):
+                    async for _ in stream(body, timeout=_PATIENCE):
                         pass
                 else:
-                    await unary(next(turns), timeout=_PATIENCE)
+                    await unary(body, timeout=_PATIENCE)
             except grpc.aio.AioRpcError as error:
                 return f"{error.code().name}: {error.details()}"
             return ""
+
+        async def ask() -> str:
+            body, wrong = next(turns), ""
+            for _ in range(1 + retries):
+                if not (wrong := await once(body)).startswith("UNAVAILABLE"):
+                    break
+                tried["again"] += 1
+            return wrong
 
         yield ask
 
@@ -109,13 +122,14 @@ def summary(taken: list[float], failed: Counter[str], wall: float) -> dict:
 
 async def measure(order: dict) -> dict:
     bodies = [bytes.fromhex(line) for line in Path(order["bodies"]).read_text().split()]
-    async with caller(order["kind"], order["target"], order["method"], bodies) as one:
+    tried: Counter[str] = Counter()
+    async with caller(order["kind"], order["target"], order["method"], bodies, retries=order.get("retries", 0), tried=tried) as one:
         began = time.perf_counter()
         if "rate" in order:
             taken, failed = await opened(one, order["rate"], order["seconds"], order.get("seed", 0))
         else:
             taken, failed = await closed(one, order["concurrency"], order["seconds"], order.get("calls"))
-        return summary(taken, failed, time.perf_counter() - began)
+        return summary(taken, failed, time.perf_counter() - began) | {"again": tried["again"]}
 
 
 async def main() -> None:

@@ -82,9 +82,9 @@ def subjects(folder: Path, peers: Path | None) -> Iterator[list[Subject]]:
     server, others = cores()
     with ExitStack() as stack:
         plans, answer, cached = folder / "plans", folder / "answer", folder / "cached"
-        plans.write_text("\n".join(_plan(text) for text in _questions()))
-        answer.write_text("\n".join(_answer(text, cache=False) for text in _questions()))
-        cached.write_text(_answer(_questions()[0], cache=True))
+        plans.write_text("\n".join(_plan(text) for text in questions()))
+        answer.write_text("\n".join(answer(text, cache=False) for text in questions()))
+        cached.write_text(answer(questions()[0], cache=True))
         bare, address = stack.enter_context(started([sys.executable, "-m", "tests.load.echo"], server))
         found = [Subject("echo", "unary", address, "/load.Echo/Echo", str(plans), bare)]
         process, address = stack.enter_context(rheostat(folder, server, others))
@@ -130,9 +130,9 @@ def _peers(folder: Path, peers: Path, server: int) -> Iterator[list[Subject]]:
     config, posts, texts, port = folder / "litellm.yaml", folder / "posts", folder / "texts", 4_000 + os.getpid() % 1_000
     model = {"model_name": "m", "litellm_params": {"model": "openai/m", "api_key": "none", "mock_response": "Answer: 5"}}
     config.write_text(json.dumps({"model_list": [model], "litellm_settings": {"telemetry": False}}))
-    bodies = [{"model": "m", "messages": [{"role": "user", "content": text}]} for text in _questions()]
+    bodies = [{"model": "m", "messages": [{"role": "user", "content": text}]} for text in questions()]
     posts.write_text("\n".join(json.dumps(body).encode().hex() for body in bodies))
-    texts.write_text("\n".join(text.encode().hex() for text in _questions()))
+    texts.write_text("\n".join(text.encode().hex() for text in questions()))
     python, proxy = str(peers / "bin" / "python"), str(peers / "bin" / "litellm")
     with (
         started(
@@ -150,7 +150,7 @@ def _peers(folder: Path, peers: Path, server: int) -> Iterator[list[Subject]]:
         ]
 
 
-def _questions() -> list[str]:
+def questions() -> list[str]:
     return [problem.question for problem in draw("train", 1, QUESTIONS)]
 
 
@@ -162,6 +162,6 @@ def _plan(text: str) -> str:
     return router_service_pb2.PlanQueryRequest(query=_query(text)).SerializeToString().hex()
 
 
-def _answer(text: str, *, cache: bool) -> str:
-    knobs = {"cache": cache, "exploration": 0.0, "policy": "fixed", "plans": ["nano-direct"]}
+def answer(text: str, *, cache: bool, plan: str = "nano-direct") -> str:
+    knobs = {"cache": cache, "exploration": 0.0, "policy": "fixed", "plans": [plan]}
     return router_service_pb2.AnswerQueryRequest(query=_query(text, **knobs)).SerializeToString().hex()

@@ -167,7 +167,7 @@ def test_a_run_that_was_cut_off_is_gone_on_with(log, tmp_path, monkeypatch):
             retrain(file, IDS, tmp_path / "again")
     assert len(list(tmp_path.glob(".again.work-*"))) == 1
     monkeypatch.setattr(retraining, "fit_head", cut)  # the heads are there already
-    monkeypatch.setattr(retraining, "sample", cut)
+    monkeypatch.setitem(retraining.ENGINES, "local", cut)
     assert retrain(file, IDS, tmp_path / "again").version == whole.version
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "log", "whole"]
 

@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from predictors.training import log as reading
-from predictors.training.log import parquet_files, plans_bought, read, sample
+from predictors.training.extract import plans_bought, sample
+from predictors.training.log import read
+from predictors.training.storage import parquet_files
 from router import archive
 from router.errors import InvalidQuery
 from router.types import Record

@@ -1,5 +1,6 @@
 """The application of deploy/ray with two more backends: one that takes its time and writes down what it spent, one that takes none."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from workers.backends import backends
 
 @backends.register("toy")
 class Slow(Toy):
-    """Takes 20 ms a token. The file `spent` gets a line for every sample that has ended, however it ended: its tokens."""
+    """Takes 20 ms a token. The file `spent` gets a line for every sample that has ended, however it ended: its tokens, and its process."""
 
     def __init__(self, spent: str) -> None:
         super().__init__(pace=0.02, even=True)
@@ -27,7 +28,7 @@ class Slow(Toy):
             return await super().sample(call, spent)
         finally:
             with self._spent.open("a") as file:
-                file.write(f"{spent.prompt + spent.completion}\n")
+                file.write(f"{spent.prompt + spent.completion} {os.getpid()}\n")
 
 
 @backends.register("instant")

@@ -19,6 +19,8 @@ import yaml
 from tests.loopback import free_port
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "ray" / "serve.yaml"
+TOKEN = "0123456789abcdef0123456789abcdef"  # that the clusters ask for
+_HEADERS = {"authorization": f"Bearer {TOKEN}"}
 _STORE = 80 << 20  # bytes, of each node's object store
 _PATIENCE = 90.0  # seconds
 
@@ -49,6 +51,8 @@ class Nodes:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(one for one in sys.path if one),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": TOKEN,
             "RAY_SERVE_WORKER_PROXY_GRPC_PORT": str(self.ports[1]),
         }
         size = [f"--num-cpus={cpus}", f"--object-store-memory={_STORE}", f"--dashboard-agent-listen-port={free_port()}"]
@@ -79,7 +83,7 @@ class Nodes:
         for name, value in changes.items():
             deployment[name] = deployment[name] | value if isinstance(value, dict) else value
         self._wanted["applications"][0]["deployments"] = [{name: value for name, value in deployment.items() if value is not None}]
-        httpx2.put(self._api, json=self._wanted, timeout=60).raise_for_status()
+        httpx2.put(self._api, json=self._wanted, headers=_HEADERS, timeout=60).raise_for_status()
         self._wait(is_up)
 
     async def awaited(self, condition: Callable[[Told], bool]) -> None:
@@ -88,12 +92,13 @@ class Nodes:
 
     def told(self) -> Told:
         """What the dashboard tells of Serve."""
-        answer: Told = httpx2.get(self._api, timeout=30).raise_for_status().json()
+        answer: Told = httpx2.get(self._api, headers=_HEADERS, timeout=30).raise_for_status().json()
         return answer
 
     def kill(self, node: psutil.Process) -> None:
         """As if its power were cut: all processes of a node at once."""
         _end(_processes(node))
+        node.wait(10)
 
     def processes(self) -> list[psutil.Process]:
         """All of both nodes."""
@@ -102,6 +107,8 @@ class Nodes:
     def close(self) -> None:
         """End everything."""
         _end(self.processes())
+        self.head.wait(10)
+        self.other.wait(10)
 
     def _wait(self, condition: Callable[[Told], bool]) -> None:
         until = time.monotonic() + _PATIENCE

@@ -8,7 +8,7 @@ import pytest
 
 from router.settings import bundled_model
 from tests.otlp import Collector, collecting
-from tests.ray.cluster import Nodes, nodes
+from tests.ray.cluster import TOKEN, Nodes, nodes
 
 PRICE = (0.1, 1.0, 0.05)
 NANO = {"name": "embedded", "options": {"directory": str(bundled_model("nano"))}}
@@ -27,7 +27,18 @@ class Town:
     @property
     def spent(self) -> int:
         """Tokens of all samples of toys that have ended."""
-        return sum(map(int, self.spending.read_text().split()))
+        return sum(int(line.split()[0]) for line in self.spending.read_text().splitlines())
+
+    @property
+    def last(self) -> int:
+        """The process of the last of them."""
+        return int(self.spending.read_text().split()[-1])
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A router that knows the clusters' token."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
 
 
 @pytest.fixture(scope="package")

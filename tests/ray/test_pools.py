@@ -182,6 +182,12 @@ async def test_one_trace_from_the_callers_span_to_every_sample(town: Town) -> No
     telemetry.shutdown()
 
 
+async def test_a_router_without_the_clusters_token_is_refused(town: Town, monkeypatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    with pytest.raises(BackendUnavailable, match="asks for its token: set RAY_AUTH_TOKEN or"):
+        await addresses(town.nodes.place)
+
+
 async def test_a_router_finds_them_and_answers_by_them(town: Town, tmp_path) -> None:
     (address,) = await addresses(town.nodes.place)  # one machine: both proxies have its address, and one port is known
     assert address.endswith(f":{town.nodes.ports[0]}")
@@ -217,6 +223,24 @@ async def test_replicas_follow_the_load(town: Town) -> None:
 async def _again_and_again(remote: RemoteExecutor) -> None:
     while True:
         await run(remote, Bill(), query=a_query(LONG))
+
+
+async def test_a_replica_that_is_lost_is_replaced_by_another_behind_the_same_proxy(town: Town) -> None:
+    bill, plan = Bill(), a_plan("self_consistency", n=4, batch=1, tau=1.0)
+    async with open_fleet([town.nodes.addresses[0]], lambda _: None) as fleet:
+        asked = asyncio.create_task(fleet.execute(a_query(LONG), plan, Evidence(), Budget(), bill))
+        await until(lambda: _told(bill), 20)
+        psutil.Process(town.last).kill()
+        outcome = await asked
+        assert (fleet.retried, fleet.ejected) == (1, 0)
+    assert len(outcome.candidates) == 4
+    assert outcome.usage == bill.usage
+    assert outcome.usage.samples > 4
+    await town.nodes.awaited(lambda told: len(replicas(told)) == 2 and is_up(told))
+
+
+async def _told(bill: Bill) -> bool:
+    return bill.usage.tokens > 0
 
 
 async def test_a_node_that_is_lost_loses_no_answer_and_no_token(town: Town) -> None:

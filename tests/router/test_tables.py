@@ -14,7 +14,9 @@ import pytest
 
 from predictors.encoders.static import Static
 from predictors.features import Featurizer
-from predictors.training.log import parquet_files, plans_bought, read, sample
+from predictors.training.extract import plans_bought, sample
+from predictors.training.log import read
+from predictors.training.storage import parquet_files
 from router import archive
 from router.errors import InvalidQuery
 from router.tables import import_table, recognise
