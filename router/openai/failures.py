@@ -4,6 +4,7 @@ import math
 from http import HTTPStatus
 
 import grpc
+import structlog
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from router.openai.telling import Failed, Fault
 from router.redaction import masked
 from router.status import error_of
 
+log = structlog.get_logger("rheostat.http")
 _KINDS = {
     "INVALID_ARGUMENT": (400, "invalid_request_error"),
     "FAILED_PRECONDITION": (400, "invalid_request_error"),
@@ -63,6 +65,13 @@ def error_from(failure: grpc.aio.AioRpcError) -> RouterError:
     return RouterError("internal error")
 
 
+def _refused(error: RouterError, *, param: str | None = None, status: int | None = None) -> Response:
+    """With a line of its own: the service, which has one for every call, never heard of it."""
+    response = response_of(error, param=param, status=status)
+    log.info("request_refused", status=response.status_code, reason=error.reason)
+    return response
+
+
 async def on_rpc_error(_: Request, error: Exception) -> Response:
     """The service refused, or failed."""
     assert isinstance(error, grpc.aio.AioRpcError)
@@ -72,7 +81,7 @@ async def on_rpc_error(_: Request, error: Exception) -> Response:
 async def on_router_error(_: Request, error: Exception) -> Response:
     """What was asked was refused at the door already."""
     assert isinstance(error, RouterError)
-    return response_of(error)
+    return _refused(error)
 
 
 async def on_invalid(_: Request, error: Exception) -> Response:
@@ -84,17 +93,18 @@ async def on_invalid(_: Request, error: Exception) -> Response:
         "none_required": "this is not offered here: leave it out",
         "extra_forbidden": "there is no such field",
     }.get(first["type"], first["msg"].removeprefix("Value error, "))
-    return response_of(InvalidQuery(f"{param}: {message}" if param else message), param=param or None)
+    return _refused(InvalidQuery(f"{param}: {message}" if param else message), param=param or None)
 
 
 async def on_http_error(_: Request, error: Exception) -> Response:
     """No such page, no such method, too much, of the wrong kind."""
     assert isinstance(error, HTTPException)
-    response = response_of(InvalidQuery(error.detail or HTTPStatus(error.status_code).phrase), status=error.status_code)
+    response = _refused(InvalidQuery(error.detail or HTTPStatus(error.status_code).phrase), status=error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
-async def on_bug(_: Request, __: Exception) -> Response:
-    """Its text stays here."""
+async def on_bug(_: Request, error: Exception) -> Response:
+    """It is logged, and its text stays here."""
+    log.error("request_failed", exc_info=error)
     return response_of(RouterError("internal error"))
