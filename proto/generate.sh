@@ -9,4 +9,4 @@ mkdir -p "$out"
 cd "$root"
 "$python" -m grpc_tools.protoc -I. --python_out="$out" --pyi_out="$out" rheostat/v1/*.proto buf/validate/validate.proto
 "$python" -m grpc_tools.protoc -I. --grpc_python_out="$out" rheostat/v1/*_service.proto
-touch "$out/rheostat/__init__.py" "$out/rheostat/v1/__init__.py"
+touch "$out/rheostat/v1/__init__.py"  # and none above: `rheostat` is shared with the client, in client/

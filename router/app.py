@@ -8,10 +8,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -27,7 +27,7 @@ from predictors.encoders import encoders
 from predictors.features import Featurizer
 from predictors.heads import heads
 from predictors.prior import Prior
-from router.access.door import open_door
+from router.access.door import Door, open_door
 from router.admission import Admission
 from router.background import background
 from router.cache.answers import open_answers
@@ -68,6 +68,9 @@ from workers.sandbox import ProcessSandbox
 from workers.strategies import strategies
 from workers.verifiers import verifiers
 
+if TYPE_CHECKING:
+    from router.openai.door import HttpDoor
+
 log = structlog.get_logger("rheostat")
 _BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
@@ -84,7 +87,15 @@ class Service:
     ledger: RedisLedger
     pacers: Mapping[str, Pacer]
     address: str
+    http: "HttpDoor | None"
     parts: Mapping[str, str]  # what was started, and where, for people
+
+    async def serve_until(self, stop: asyncio.Event, drain_delay: float, grace: float) -> None:
+        """Serve until `stop`, at every door; then as `Server.serve_until`."""
+        async with asyncio.TaskGroup() as doors:
+            doors.create_task(self.server.serve_until(stop, drain_delay, grace))
+            if self.http:
+                doors.create_task(self.http.serve_until(stop, drain_delay))
 
 
 @asynccontextmanager
@@ -143,9 +154,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         door = await stack.enter_async_context(open_door(settings, register, store, tenants))
         place = settings.server
-        server = Server(facade, place.address, telemetry, door=door, private=place.private, reuse_port=place.reuse_port)
+        inner = f"unix:{stack.enter_context(tempfile.TemporaryDirectory(prefix='rheostat-http-'))}/router.sock" if place.http else ""
+        private = [one for one in (place.private, inner) if one]
+        server = Server(facade, place.address, telemetry, door=door, private=private, reuse_port=place.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
+        http = await stack.enter_async_context(_http(settings, door, pipeline, inner)) if inner else None
         address = settings.server.address if server.port <= 1 else f"{settings.server.address.rpartition(':')[0]}:{server.port}"
         yield Service(
             server=server,
@@ -154,8 +168,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             ledger=ledger,
             pacers=pacers,
             address=address,
-            parts=_told(settings, address, workers, pipeline),
+            http=http,
+            parts=_told(settings, address, workers, pipeline) | ({"OpenAI": http.url} if http else {}),
         )
+
+
+def _http(settings: Settings, door: Door, pipeline: Pipeline, inner: str) -> AbstractAsyncContextManager["HttpDoor"]:
+    from router.openai.door import open_http  # noqa: PLC0415 - brings a web server
+
+    return open_http(settings, door.gate, lambda: pipeline.catalogue, inner)
 
 
 def settled() -> None:

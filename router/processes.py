@@ -105,6 +105,7 @@ async def processes(settings: Settings) -> AsyncIterator[tuple[str, list[Replica
     settings.served().data.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         address = stack.enter_context(_reserved(settings.server.address))
+        http = stack.enter_context(_reserved(settings.server.http)) if settings.server.http else ""
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rheostat-routers-")))
         await stack.enter_async_context(open_redis(settings.redis_url, settings.data / "redis"))
         env = {
@@ -113,6 +114,7 @@ async def processes(settings: Settings) -> AsyncIterator[tuple[str, list[Replica
             "RHEOSTAT_REDIS_URL": settings.redis_url or f"unix://{socket_path(settings.data / 'redis')}",
             "RHEOSTAT_WORKER__ADDRESS": settings.worker.address or await stack.enter_async_context(own_worker(settings)),
             "RHEOSTAT_SERVER__ADDRESS": address,
+            "RHEOSTAT_SERVER__HTTP": http,
             "RHEOSTAT_SERVER__PROCESSES": "1",
             "RHEOSTAT_SERVER__REUSE_PORT": "true",
         }

@@ -1,6 +1,7 @@
 """The gRPC server: health, reflection, limits, and an end that lets calls finish."""
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -32,8 +33,8 @@ OPTIONS = (
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    Without a door everybody may call RouterService, and there is no other service. `private` is a second address. More than `most_calls` calls at
-    once are refused. Raises RuntimeError when the address cannot be bound.
+    Without a door everybody may call RouterService, and there is no other service. `private` are other addresses, in plain text. More than
+    `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Server:
         telemetry: Telemetry,
         *,
         door: Door | None = None,
-        private: str = "",
+        private: Sequence[str] = (),
         reuse_port: bool = False,
         most_calls: int = 1024,
     ) -> None:
@@ -61,8 +62,8 @@ class Server:
         reflection.enable_server_reflection(names, self._server)
         secured = door.credentials if door else None
         self.port = self._server.add_secure_port(address, secured) if secured else self._server.add_insecure_port(address)
-        if private:
-            self._server.add_insecure_port(private)
+        for one in private:
+            self._server.add_insecure_port(one)
 
     async def start(self) -> None:
         """Take calls, and say so."""

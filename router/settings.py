@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from router.access.settings import AccessSettings, TlsSettings, exposed
 from router.cache.section import CacheSettings
+from router.openai.profiles import OWN, KnobSettings, usual_profiles
 from router.section import Section
 from router.tenants import Unit
 from router.terms import BudgetSettings, TenantSettings
@@ -191,6 +192,8 @@ class ServerSettings(Section):
     """The public door."""
 
     address: str = "127.0.0.1:50051"
+    http: str = Field("", pattern=r"^$|^.+:\d+$")
+    """`host:port` of the door for OpenAI's clients; empty: there is none."""
     processes: int = Field(1, gt=0)
     """Router processes behind this address (SO_REUSEPORT), each on a core of its own. SIGHUP renews them one after the other."""
     reuse_port: bool = False
@@ -292,6 +295,8 @@ class Settings(BaseSettings):
     """What all tenants together may spend, and ask."""
     tenants: dict[str, TenantSettings] = Field(default_factory=lambda: {"default": TenantSettings()})
     cache: CacheSettings = CacheSettings()
+    profiles: dict[str, KnobSettings] = Field(default_factory=usual_profiles)
+    """Knobs under names, which are asked for as models at the HTTP door."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Settings":
@@ -310,6 +315,17 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _profiles_are_known(self) -> "Settings":
+        if taken := {OWN, *self.plans} & set(self.profiles):
+            raise ValueError(f"no profile may be called {', '.join(sorted(taken))}: it is the name of another model")
+        for name, profile in self.profiles.items():
+            if odd := sorted(set(profile.plans) - set(self.plans)):
+                raise ValueError(f"profile {name}: no plan {', '.join(odd)}; there are {', '.join(self.plans)}")
+            if profile.policy and profile.policy not in self.policies:
+                raise ValueError(f"profile {name}: no policy {profile.policy!r}; there are {', '.join(self.policies)}")
+        return self
+
+    @model_validator(mode="after")
     def _certificates_are_asked_for(self) -> "Settings":
         if self.access.mtls and not (self.server.tls and self.server.tls.client_ca):
             raise ValueError("access.mtls: name server.tls with a client_ca, or nobody will be asked for a certificate")
@@ -317,11 +333,14 @@ class Settings(BaseSettings):
 
     def served(self) -> "Settings":
         """These, fit to be served. Raises ValueError where others than this machine could do everything, and nobody said that this is wanted."""
-        if exposed(self.server.address) and not (self.access.asked_for or self.access.open):
-            raise ValueError(
-                f"server.address {self.server.address} can be reached from elsewhere, and anyone could spend every tenant's budget: "
-                "set access.keys, access.jwt or access.mtls, or listen on 127.0.0.1, or, if that is really wanted, say access.open: true"
-            )
+        for name, address in (("server.address", self.server.address), ("server.http", self.server.http)):
+            if address and exposed(address) and not (self.access.asked_for or self.access.open):
+                raise ValueError(
+                    f"{name} {address} can be reached from elsewhere, and anyone could spend every tenant's budget: "
+                    "set access.keys, access.jwt or access.mtls, or listen on 127.0.0.1, or, if that is really wanted, say access.open: true"
+                )
+        if self.server.http and self.access.mtls and not (self.access.keys or self.access.jwt):
+            raise ValueError("server.http knows callers by keys and tokens only: set access.keys or access.jwt, or leave server.http empty")
         return self
 
     @classmethod

@@ -49,11 +49,15 @@ def _bad_request(violations: Iterable[tuple[str, str]]) -> error_details_pb2.Bad
 def error_of(failure: grpc.aio.AioRpcError) -> RouterError | None:
     """The error that the other side's `status_of` told of; None when the status is not one of ours."""
     status = rpc_status.from_call(failure)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            return error_named(info.reason, failure.details() or "", **info.metadata)
-    return None
+        if not detail.Unpack(info):
+            detail.Unpack(retry)
+    if info.domain != DOMAIN:
+        return None
+    error = error_named(info.reason, failure.details() or "", **info.metadata)
+    error.retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry.HasField("retry_delay") else None
+    return error
 
 
 def _status(code: int, message: str, details: Iterable[Message]) -> status_pb2.Status:

@@ -14,19 +14,20 @@ from rich.table import Table
 
 from router.app import service
 from router.settings import Settings
+from tests.bench.doors import doors
 from tests.bench.stages import stages
 
 
 async def measure(settings: Settings) -> dict[str, float]:
     async with service(settings) as running:
-        return await stages(running.pipeline)
+        return await stages(running.pipeline) | await doors(running)
 
 
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
     """Time the stages of a service with nothing configured, one request at a time."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # as `rheostat serve` does
     with tempfile.TemporaryDirectory(prefix="rheostat-bench-") as folder:
-        found = asyncio.run(measure(Settings(data=Path(folder), server={"address": "127.0.0.1:0"})))
+        found = asyncio.run(measure(Settings(data=Path(folder), server={"address": "127.0.0.1:0", "http": "127.0.0.1:0"})))
     if as_json:
         print(json.dumps({"microseconds": found}, indent=2))
         return

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -55,17 +56,24 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture(scope="session")
-def worker() -> Iterator[str]:
-    """Address of one worker process for all tests that leave it alive."""
+@contextmanager
+def working(workers: WorkerSettings) -> Iterator[str]:
+    """A worker process, by its address."""
     with tempfile.TemporaryDirectory(prefix="rheostat-") as folder:
         config, address = Path(folder) / "settings.yaml", f"unix:{folder}/w.sock"
-        config.write_text(Settings(worker=POOLS, plans=PLANS).model_dump_json(exclude={"config"}))
+        config.write_text(Settings(worker=workers, plans=PLANS).model_dump_json(exclude={"config"}))
         env = os.environ | {"RHEOSTAT_CONFIG": str(config), "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen([sys.executable, "-m", "router", "work", "--address", address], env=env)
         yield address
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[str]:
+    """Address of one worker process for all tests that leave it alive."""
+    with working(POOLS) as address:
+        yield address
 
 
 @pytest.fixture

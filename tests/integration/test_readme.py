@@ -11,7 +11,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 async def test_the_client_in_the_readme_gets_an_answer_and_its_price(running):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "rheostat.client" in one]
     code = code.replace("127.0.0.1:50051", running.address)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
