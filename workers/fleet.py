@@ -141,7 +141,7 @@ class Fleet:
 
     def _compare(self, address: str, models: Mapping[str, str]) -> None:
         """Say where a worker has other models than are expected."""
-        others = {name: model for name, model in models.items() if model and model != self._models.get(name, model)}
+        others = {name: model for name, model in models.items() if model and model != (self._models.get(name) or model)}
         if others:
             log.warning("worker_differs", worker=address, models=others, expected={name: self._models[name] for name in others})
 

@@ -57,7 +57,7 @@ class Member:
         if self.offers is None or plan.pool not in self.offers.pools:
             return False
         model = self.offers.pools[plan.pool].model
-        return bool(model) and model != models.get(plan.pool, model)
+        return bool(model) and model != (models.get(plan.pool) or model)
 
     def decline(self, plan: str) -> None:
         """It could not run this plan."""
