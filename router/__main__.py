@@ -47,7 +47,7 @@ Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.")]
 Most = Annotated[int, typer.Option(min=100, help="Latest decisions to judge by, at most.")]
 Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
 _LOG = "Folder, file or glob of Parquet to learn from, or an address such as s3://bucket/prefix; the data folder's journal, if not given."
-_ENGINE = "What reads the log: `ray` does so on all nodes of the cluster that RAY_ADDRESS names, which must all see it. The result is the same."
+_ENGINE = "What reads the log; `ray`: all nodes of the cluster that RAY_ADDRESS names, if this machine is one; they must see it. Same result."
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
 
 

@@ -93,7 +93,7 @@ def choose(database: duckdb.DuckDBPyConnection, most: int, version: str) -> Surv
         " WHERE version = $1 AND place / 18446744073709551616.0 < CASE WHEN rewarded THEN $2 ELSE $3 END",
         [version, share, other],
     )
-    (sampled,) = database.execute("SELECT count(*) FROM chosen").fetchone() or (0,)
+    ((sampled,),) = database.execute("SELECT count(*) FROM chosen").fetchall()  # all of it: who goes on here may not find it unfinished
     return Survey(
         rows=int(rows), decisions=decisions, rewarded=rewarded, explored=explored, outdated=everything - decisions, since=since, until=until,
         feature_version=version, sampled=sampled, share=share, unrewarded_share=other,

@@ -31,7 +31,7 @@ def sample(files: Sequence[File], into: Path, *, most: int = MOST, version: str 
             FROM part GROUP BY decision_id HAVING NOT bool_or(heir)"""
         )
         survey = choose(here, most, version)
-        _collect(here, "drawn", _each(files, _drawn, here.execute("FROM chosen").to_arrow_table()))
+        _collect(here, "drawn", _each(files, _drawn, here.sql("FROM chosen").to_arrow_table()))
         write(here, into)
     return survey
 
@@ -65,7 +65,7 @@ def _each(files: Sequence[File], ask: Ask, given: pa.Table = None) -> Iterator[p
             try:
                 with engine(Path(spill), names, threads=1) as database:
                     show(database, names)
-                    return database.execute(ask(database, ray.get(known))).to_arrow_table()
+                    return database.sql(ask(database, ray.get(known))).to_arrow_table()
             except RouterError as error:  # which Ray would tell as one of its own
                 return pa.table({"reason": [error.reason], "message": [error.message]})
 
@@ -86,7 +86,7 @@ def _collect(database: duckdb.DuckDBPyConnection, table: str, batches: Iterator[
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """The cluster that RAY_ADDRESS names or this node belongs to; else one of this machine, until exit."""
+    """The cluster that RAY_ADDRESS names; else one of this machine alone, until exit."""
     try:
         import ray  # noqa: PLC0415 - not needed by the local engine
         import ray.data  # noqa: PLC0415 - needs more than Ray itself
@@ -97,7 +97,7 @@ def _cluster() -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:

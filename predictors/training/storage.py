@@ -2,16 +2,17 @@
 
 import glob
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from router.errors import InvalidQuery, LogUnavailable
 
 File = Path | str  # a string is the address of an object
+T = TypeVar("T")
 
 
 def parquet_files(source: File) -> list[File]:
@@ -19,10 +20,18 @@ def parquet_files(source: File) -> list[File]:
 
     InvalidQuery where there are none, or nothing that is installed knows such addresses; LogUnavailable where the storage does not answer.
     """
-    found: Sequence[File] = _objects(source) if is_address(source) else _paths(Path(source))
-    if not found:
-        raise InvalidQuery(f"{source} holds no Parquet file: there is no log to learn from yet", source=source)
-    return list(found)
+    if is_address(source):
+        return [*_some(_objects(source), source)]
+    return [*local_files(Path(source))]
+
+
+def local_files(source: Path) -> list[Path]:
+    """The same, of this machine."""
+    if source.is_dir():
+        found = sorted(path for path in source.rglob("*.parquet") if not path.name.startswith("."))
+    else:
+        found = [source] if source.is_file() else sorted(map(Path, glob.glob(str(source), recursive=True)))  # noqa: PTH207 - a pattern may be absolute
+    return _some(found, source)
 
 
 def is_address(source: File) -> bool:
@@ -67,10 +76,10 @@ def failure(error: duckdb.Error, told: str) -> InvalidQuery | LogUnavailable:
     return InvalidQuery(f"{told}: {first}")
 
 
-def _paths(source: Path) -> list[Path]:
-    if source.is_dir():
-        return sorted(path for path in source.rglob("*.parquet") if not path.name.startswith("."))
-    return [source] if source.is_file() else sorted(map(Path, glob.glob(str(source), recursive=True)))  # noqa: PTH207 - a pattern may be absolute
+def _some(found: list[T], source: File) -> list[T]:
+    if not found:
+        raise InvalidQuery(f"{source} holds no Parquet file: there is no log to learn from yet", source=source)
+    return found
 
 
 def _objects(source: File) -> list[str]:

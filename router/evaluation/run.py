@@ -13,7 +13,7 @@ from policies.bandit import Bandit
 from policies.learner import FLEET, Learner
 from policies.neural_linear import NeuralLinear
 from predictors.learned import Learned
-from predictors.training.storage import parquet_files
+from predictors.training.storage import local_files
 from router.decisions import journals, log_files
 from router.errors import InvalidQuery, UnknownPolicy, UnknownTenant
 from router.evaluation.board import Board
@@ -117,7 +117,7 @@ def _log(settings: Settings, question: Question, version: str) -> Log:
 
 
 def _files(settings: Settings, question: Question) -> AbstractContextManager[list[Path]]:
-    return nullcontext(list(map(Path, parquet_files(question.source)))) if question.source else log_files(*journals(settings.data))
+    return nullcontext(local_files(question.source)) if question.source else log_files(*journals(settings.data))
 
 
 def _policy(settings: Settings, choice: Choice, tenant: str, log: Log) -> tuple[Policy, Log]:

@@ -38,11 +38,11 @@ def simulate(
     """The report. Raises InvalidQuery where the log has nothing to play again, or a library is missing."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise InvalidQuery(f"simulating takes {' and '.join(missing)}: {sys.executable} -m pip install 'rheostat[simulate]'")
-    from predictors.training.storage import parquet_files  # noqa: PLC0415 - brings DuckDB
+    from predictors.training.storage import local_files  # noqa: PLC0415 - brings DuckDB
     from router.simulation.measured import traffic  # noqa: PLC0415
     from router.simulation.run import buildable, simulated  # noqa: PLC0415 - brings simpy
 
-    with nullcontext(list(map(Path, parquet_files(log)))) if log else log_files(*journals(settings.data)) as files:
+    with nullcontext(local_files(log)) if log else log_files(*journals(settings.data)) as files:
         played = traffic(files, {name: plan.plan(name) for name, plan in settings.plans.items()})
     both = [one for plan in plans for one in (plan, buildable(plan, played).model_copy(update={"name": f"{plan.name}, as built"}))]
     fleets = simulated(both, played, seed=seed, seeds=seeds, requests=requests, progress=progress)

@@ -59,7 +59,7 @@ class RouterSettings(Section):
 class WorkerSettings(Section):
     """One worker process, which has a core; microseconds of it."""
 
-    call: float = Field(900.0, ge=0)
+    call: float = Field(1_700.0, ge=0)
     """For an execution."""
     sample: float = Field(60.0, ge=0)
     """For each of its samples."""
@@ -70,14 +70,14 @@ class WorkerSettings(Section):
 class RedisSettings(Section):
     """Redis, which has one core; microseconds of it."""
 
-    reserve: float = Field(70.0, ge=0)
-    settle: float = Field(60.0, ge=0)
+    reserve: float = Field(60.0, ge=0)
+    settle: float = Field(50.0, ge=0)
     """Done twice: again when it is surely on disk."""
     look: float = Field(30.0, ge=0)
     """What the cache reads and claims for a request."""
     keep: float = Field(45.0, ge=0)
     """What the cache keeps of one."""
-    row: float = Field(40.0, ge=0)
+    row: float = Field(35.0, ge=0)
     """A row of the log into the stream."""
     followed: float = Field(3.0, ge=0)
     """A row read from the stream by one router, where policies learn online."""

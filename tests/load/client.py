@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import grpc
@@ -43,10 +43,11 @@ async def caller(kind: str, target: str, method: str, bodies: list[bytes], *, re
         return
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(grpc.aio.insecure_channel(one)) for one in target.split(",")]
-        calls = cycle([(channel.unary_unary(method), channel.unary_stream(method)) for channel in channels])
+        calls = [(channel.unary_unary(method), channel.unary_stream(method)) for channel in channels]
+        first = count()
 
-        async def once(body: bytes) -> str:
-            unary, stream = next(calls)
+        async def once(body: bytes, place: int) -> str:
+            unary, stream = calls[place % len(calls)]
             try:
                 if kind == "stream":
                     async for _ in stream(body, timeout=_PATIENCE):
@@ -58,11 +59,13 @@ async def caller(kind: str, target: str, method: str, bodies: list[bytes], *, re
             return ""
 
         async def ask() -> str:
-            body, wrong = next(turns), ""
-            for _ in range(1 + retries):
-                if not (wrong := await once(body)).startswith("UNAVAILABLE"):
+            body, place = next(turns), next(first)
+            wrong = await once(body, place)
+            for turn in range(1, 1 + retries):
+                if not wrong.startswith("UNAVAILABLE"):
                     break
                 tried["again"] += 1
+                wrong = await once(body, place + turn)
             return wrong
 
         yield ask

@@ -81,9 +81,9 @@ def subjects(folder: Path, peers: Path | None) -> Iterator[list[Subject]]:
     """Everybody, running; peers only where their environment is."""
     server, others = cores()
     with ExitStack() as stack:
-        plans, answer, cached = folder / "plans", folder / "answer", folder / "cached"
+        plans, bought, cached = folder / "plans", folder / "bought", folder / "cached"
         plans.write_text("\n".join(_plan(text) for text in questions()))
-        answer.write_text("\n".join(answer(text, cache=False) for text in questions()))
+        bought.write_text("\n".join(answer(text, cache=False) for text in questions()))
         cached.write_text(answer(questions()[0], cache=True))
         bare, address = stack.enter_context(started([sys.executable, "-m", "tests.load.echo"], server))
         found = [Subject("echo", "unary", address, "/load.Echo/Echo", str(plans), bare)]
@@ -91,7 +91,7 @@ def subjects(folder: Path, peers: Path | None) -> Iterator[list[Subject]]:
         found += [
             Subject("PlanQuery", "unary", address, f"{_ROUTER}PlanQuery", str(plans), process),
             Subject("AnswerQuery, cached", "stream", address, f"{_ROUTER}AnswerQuery", str(cached), process),
-            Subject("AnswerQuery, instant backend", "stream", address, f"{_ROUTER}AnswerQuery", str(answer), process),
+            Subject("AnswerQuery, instant backend", "stream", address, f"{_ROUTER}AnswerQuery", str(bought), process),
         ]
         if peers:
             found += stack.enter_context(_peers(folder, peers, server))

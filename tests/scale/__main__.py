@@ -34,9 +34,9 @@ def measured(seconds: float, routers_of: tuple[int, ...], workers_of: tuple[int,
     console.print("Routers and workers that end under load ...")
     found["losses"] = losses(max(6.0, seconds))
     console.print("What the simulator says ...")
-    found["predictions"] = {"a paced pool": paced(PACE, SLOTS, 2 * seconds)}
+    found["predictions"] = {"a paced pool": paced(PACE, SLOTS, 1.5 * seconds)}
     if models:
-        found["predictions"]["a bundled model"] = bundled(2 * seconds)
+        found["predictions"]["a bundled model"] = bundled(1.5 * seconds)
     found["ray"] = _ray()
     found["scenario"] = _scenario(found)
     found["aims"] = judged(found)
@@ -73,7 +73,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure how throughput grows with routers and workers, what is lost when some end, and how near the simulator comes."""
-    found = measured(3.0, (1, 2), (1, 2), models=False) if quick else measured(12.0, (1, 2), (1, 2, 4), models=True)
+    found = measured(3.0, (1, 2), (1, 2), models=False) if quick else measured(10.0, (1, 2), (1, 2, 4), models=True)
     if scenario:
         scenario.write_text(yaml.safe_dump(found["scenario"], sort_keys=False))
     print(json.dumps(found, indent=1)) if as_json else show(found, Console(width=160))

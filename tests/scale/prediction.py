@@ -28,7 +28,7 @@ TOKENS = 5  # that a sample of an instant worker writes
 LOADS = (0.3, 0.85)  # of what the pool can do
 WARM = 2.0  # seconds of load before anything is measured
 SEEDS = 3
-ROUNDS = 3  # at most
+ROUNDS = 2  # at most
 AIM = 0.15  # of what is measured, for throughput and p99
 
 

@@ -88,7 +88,7 @@ async def test_a_straggler_is_raced_and_what_it_wrote_is_paid(tmp_path):
         slow.toy.pace, fleet.members[1].under_way = 1.0, 1  # so the slow one is first
         before, bill, started = sum(rig.truly_spent for rig in rigs), Bill(), time.monotonic()
         outcome = await run(fleet, bill=bill, spare=paid)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5.0  # the slow one alone would take thrice that
         assert (fleet.hedged, outcome.answer) == (1, "31415")
         assert slow.running == 0
         assert bill.usage.tokens == outcome.usage.tokens == sum(rig.truly_spent for rig in rigs) - before

@@ -118,7 +118,7 @@ def test_what_each_part_bears_is_its_share_of_what_a_request_takes() -> None:
     borne = bears(PLAIN, a_traffic())
     assert borne["GPUs"] == pytest.approx(80)
     assert borne["routers"] == pytest.approx((1 - 4 * 250e-6) / 400e-6)
-    assert borne["Redis"] == pytest.approx(1 / (30 + 70 + 2 * 60 + 45 + 2 * 40) * 1e6, rel=0.01)
+    assert borne["Redis"] == pytest.approx(1 / (30 + 60 + 2 * 50 + 45 + 2 * 35) * 1e6, rel=0.01)
 
 
 @pytest.mark.parametrize("learning", [False, True])
