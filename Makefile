@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ serve: $(READY) ## Start the service with nothing configured; Ctrl-C drains it
 
 test: $(READY) try-vllm ## Run the tests, with a real vLLM where one can be installed
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(READY) ## The tests that take minutes: images are installed and started, storage fails, scale is measured in small
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 vllm: $(VLLM_READY) ## Install vLLM in an environment of its own, and start a worker on it; then: RHEOSTAT_WORKER__ADDRESS=127.0.0.1:50052 make serve
 	@VLLM_CPU_KVCACHE_SPACE=1 RHEOSTAT_CONFIG=deploy/vllm.yaml $(VLLM)/rheostat work --address 127.0.0.1:50052

@@ -137,6 +137,7 @@ def test_docker_is_sent_what_is_needed_and_nothing_else(context: Path) -> None:
     assert {path.name for path in (context / "proto").iterdir()} == {"gen"}
 
 
+@pytest.mark.slow
 def test_a_router_and_a_worker_serve_from_their_images(router: Image, worker: Image, redis_url: str, tmp_path: Path) -> None:
     assert not router.has("torch")
     assert worker.run.command == ["rheostat", "work", "--address", "0.0.0.0:50052"]
@@ -159,6 +160,7 @@ def test_a_router_and_a_worker_serve_from_their_images(router: Image, worker: Im
             assert '"receipt"' in done.stdout
 
 
+@pytest.mark.slow
 def test_an_exposed_router_that_nobody_said_who_may_call_does_not_start(router: Image, tmp_path: Path) -> None:
     env = router.environment(RHEOSTAT_DATA=str(tmp_path))
     done = subprocess.run(_whole(router, router.run.command), env=env, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
@@ -166,6 +168,7 @@ def test_an_exposed_router_that_nobody_said_who_may_call_does_not_start(router: 
     assert "access.open" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_trainer_fits_the_log_from_its_image(trainer: Image, tmp_path: Path) -> None:
     log = tmp_path / "journal" / "parquet" / "date=2026-01-01"
     log.mkdir(parents=True)

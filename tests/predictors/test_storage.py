@@ -132,6 +132,7 @@ assert str(one.to_pylist()) == str(other.to_pylist())
 """
 
 
+@pytest.mark.slow
 def test_both_engines_draw_the_same_of_a_log_that_is_too_large(log: Path, tmp_path: Path) -> None:
     done = python("-c", COMPARE, log, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -147,6 +148,7 @@ def test_what_is_wrong_with_a_log_is_told_by_both_engines(log: Path, tmp_path: P
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.slow
 def test_a_storage_that_fails_half_way_leaves_what_serves_as_it_was(log: Path, tmp_path: Path, store: Store) -> None:
     served, there = tmp_path / "served", uploaded(log, store, "fails")
     assert retrain(log / "date=1", served).returncode == 0

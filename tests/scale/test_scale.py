@@ -14,6 +14,7 @@ from tests.scale.report import show
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_everything_is_measured(monkeypatch) -> None:
     monkeypatch.setattr("tests.scale.__main__.losses", lambda seconds: {"a router killed": ends.under_load(seconds, ends.kill_router, routers=2)})
     monkeypatch.setattr("tests.scale.__main__._ray", lambda: None)
