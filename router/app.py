@@ -38,6 +38,7 @@ from router.errors import StoreUnavailable
 from router.evaluation.desk import Desk
 from router.journal import FileJournal, JournalOptions, open_journal
 from router.learning import learning
+from router.ledger.allowance import LOCAL_LIMIT
 from router.ledger.ledger import RedisLedger
 from router.ledger.recovery import logged, recover
 from router.pacing import pacing
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("rheostat")
 _BUDGET_SECONDS = 10.0
 _SWITCH = 0.0005  # seconds: what the log's thread does must not hold up calls
-_LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router grants while Redis is away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         register.watch(lambda _: desk.judge_for(register.terms))
         tenants = Tenants({})
         register.watch(lambda found: tenants.swap({name: one.tenant for name, one in found.items()}))
-        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=_LOCAL_LIMIT))
+        ledger = await stack.enter_async_context(RedisLedger(store, tenants.windows, fleet=_fleet(settings), local_limit=LOCAL_LIMIT))
         await stack.enter_async_context(background(recovery=recover(await asyncio.to_thread(logged, settings.data / settings.journal.name), ledger)))
         options = JournalOptions(rotate_rows=settings.journal.rotate_rows, rotate_seconds=settings.journal.rotate_seconds)
         journal = await stack.enter_async_context(open_journal(settings.data / settings.journal.name, store, options))
@@ -245,8 +245,9 @@ async def _experience(
         nonlocal disbelieved
         pipeline.learned = {(name, tenant): policy.after(one) for name, policy in bandits.items() for tenant, one in posteriors.items()}
         changes = {"/".join(key): count for key, count in learner.changes.items()}
-        seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": learner.disbelieved}
-        disbelieved = len(learner.disbelieved)
+        unheard = learner.disbelieved
+        seen = {"outcomes": learner.outcomes, "quarantined": dict(learner.quarantined), "disbelieved": unheard}
+        disbelieved = len(unheard)
         log.info("learned", tenants=len(posteriors), changes=changes, **seen)
 
     def at_the_end() -> None:

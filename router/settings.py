@@ -13,7 +13,7 @@ from router.cache.section import CacheSettings
 from router.openai.profiles import OWN, KnobSettings, usual_profiles
 from router.section import Section
 from router.tenants import Unit
-from router.terms import BudgetSettings, TenantSettings
+from router.terms import BudgetSettings, TenantSettings, unknown_names
 from router.types import Budget, Plan, Price
 from workers.discovery import is_place
 
@@ -310,7 +310,7 @@ class Settings(BaseSettings):
         if endless and any(window.unit is Unit.TOKENS for window in self.fleet.windows):
             raise ValueError(f"fleet has a budget in tokens, so these plans need `tokens`, a ceiling of their own: {', '.join(endless)}")
         for name, tenant in self.tenants.items():
-            for _, told in tenant.unknown_names(self.plans, self.policies):
+            for _, told in unknown_names(tenant, self.plans, self.policies):
                 raise ValueError(f"tenant {name}: {told}")
         return self
 
@@ -319,10 +319,8 @@ class Settings(BaseSettings):
         if taken := {OWN, *self.plans} & set(self.profiles):
             raise ValueError(f"no profile may be called {', '.join(sorted(taken))}: it is the name of another model")
         for name, profile in self.profiles.items():
-            if odd := sorted(set(profile.plans) - set(self.plans)):
-                raise ValueError(f"profile {name}: no plan {', '.join(odd)}; there are {', '.join(self.plans)}")
-            if profile.policy and profile.policy not in self.policies:
-                raise ValueError(f"profile {name}: no policy {profile.policy!r}; there are {', '.join(self.policies)}")
+            for _, told in unknown_names(profile, self.plans, self.policies):
+                raise ValueError(f"profile {name}: {told}")
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ from router.types import Objective
 T = TypeVar("T")
 log = structlog.get_logger("rheostat.store")
 
+REST = 0.25  # seconds that it is left alone after a failure
 SOCKET_TIMEOUT = 0.25  # seconds for one answer; more means that Redis is as good as gone
 START_TIMEOUT = 10.0  # seconds until a server we start must answer
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's own limit is 108
@@ -135,7 +136,7 @@ def changes_key() -> str:
 class Store:
     """Redis whose every failure is a StoreUnavailable; after one, it refuses at once for `rest` seconds instead of making each caller wait."""
 
-    def __init__(self, client: redis.Redis, *, rest: float = 0.25, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: redis.Redis, *, rest: float = REST, clock: Callable[[], float] = time.monotonic) -> None:
         self.client = client
         self._rest = rest
         self._clock = clock

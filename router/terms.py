@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator
+from typing import Protocol
 
 from pydantic import Field, model_validator
 
@@ -41,6 +42,26 @@ class BudgetSettings(Section):
             Window("minute-requests", 60, self.requests_per_minute, Unit.REQUESTS),
         )
         return tuple(one for one in found if one.limit is not None or one.name == DAY.name)
+
+
+class Named(Protocol):
+    """What names plans, and a policy."""
+
+    @property
+    def plans(self) -> Collection[str]:
+        """Ids; none: whichever."""
+
+    @property
+    def policy(self) -> str | None:
+        """Its name; none: whichever."""
+
+
+def unknown_names(stated: Named, plans: Collection[str], policies: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Which fields name what there is not, and what to do about it."""
+    if odd := sorted(set(stated.plans) - set(plans)):
+        yield "plans", f"no plan {', '.join(odd)}; there are {', '.join(plans)}"
+    if stated.policy and stated.policy not in policies:
+        yield "policy", f"no policy {stated.policy!r}; there are {', '.join(policies)}"
 
 
 class TenantSettings(BudgetSettings):
@@ -85,13 +106,6 @@ class TenantSettings(BudgetSettings):
         if self.window is not None and self.cap is None:
             raise ValueError("window is that of a cap: name a cap, or remove window")
         return self
-
-    def unknown_names(self, plans: Collection[str], policies: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Which fields name what there is not, and what to do about it."""
-        if odd := sorted(set(self.plans) - set(plans)):
-            yield "plans", f"no plan {', '.join(odd)}; there are {', '.join(plans)}"
-        if self.policy and self.policy not in policies:
-            yield "policy", f"no policy {self.policy!r}; there are {', '.join(policies)}"
 
     def tenant(self, name: str) -> Tenant:
         """As the router's noun."""

@@ -19,6 +19,10 @@ class LocalHold:
     until: float
 
 
+LOCAL_LIMIT = 10_000_000  # micro-dollars per tenant that one router of a service grants while Redis is away
+MOST_OWED = 10_000  # settlements that may then wait
+
+
 class Allowance:
     """Up to `limit` micro-dollars per tenant, never more than its own windows allow, counting what is held and what is still to be delivered.
 

@@ -11,13 +11,14 @@ from typing import Self
 from redis.asyncio import Redis
 
 from router.errors import StoreUnavailable
-from router.ledger.allowance import Allowance
+from router.ledger.allowance import MOST_OWED, Allowance
 from router.ledger.refusal import HELD_UP, exhausted
 from router.ledger.scripts import RESERVE, SETTLE, SPENT
 from router.store import Store, budget_key, fleet_budget_key, fleet_leases_key, hold_key, leases_key
 from router.tenants import DAY, Unit, Window
 from router.types import Amount
 
+TRIES = 12  # to deliver what is owed, in the time after which a charge is confirmed
 CONFIRM_AFTER = 3.0  # seconds; Redis syncs its file each second, and may be a second late
 LONGEST_LEASE = 86_400.0  # seconds; shorter than the keys live
 MOST = 2**52  # micro-dollars, or tokens; Lua counts exactly up to 2^53
@@ -51,7 +52,7 @@ class RedisLedger:
         *,
         fleet: tuple[Window, ...] = (),
         local_limit: int = 1_000_000,
-        max_owed: int = 10_000,
+        max_owed: int = MOST_OWED,
         confirm_after: float = CONFIRM_AFTER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -154,7 +155,7 @@ class RedisLedger:
 
     async def _deliver_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._confirm_after / 12)
+            await asyncio.sleep(self._confirm_after / TRIES)
             now = self._clock()
             due = [charge for charge in self._charges.values() if charge.due <= now]
             with suppress(StoreUnavailable):

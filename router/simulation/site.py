@@ -15,7 +15,9 @@ from simpy import Environment, Event
 
 from router.congestion import Congestion
 from router.errors import BudgetExhausted, StoreUnavailable
-from router.ledger.allowance import Allowance
+from router.journal import JournalOptions
+from router.ledger.allowance import LOCAL_LIMIT, MOST_OWED, Allowance
+from router.ledger.ledger import CONFIRM_AFTER, TRIES
 from router.simulation.gate import Gate
 from router.simulation.ledger import Account
 from router.simulation.measured import Traffic
@@ -23,17 +25,14 @@ from router.simulation.pools import Worker, loads
 from router.simulation.scenario import Scenario
 from router.simulation.shape import Shape, asked_steadily, rows
 from router.simulation.stations import Core, Disk, Shared
-from router.store import SOCKET_TIMEOUT
+from router.store import REST, SOCKET_TIMEOUT
 from router.tenants import Window
 from router.types import Amount
 from workers.fleet import LOOK
 
 Walk = Generator[Event, Any, Any]
-REST = 0.25  # seconds that a router leaves Redis alone after a failure, see `Store`
-COURIER = 0.25  # seconds between two tries to deliver what Redis has not got
-LOCAL = 10_000_000  # micro-dollars that a router grants a tenant while Redis is away
-SHIPPED = 1.0  # seconds that a row may wait for the stream
-OWED = 10_000  # settlements that may wait for Redis
+COURIER = CONFIRM_AFTER / TRIES  # seconds between two tries to deliver what Redis has not got
+SHIPPED = JournalOptions().ship_seconds  # that a row may wait for the stream
 SMALL = "small"  # the tenant whose budget ends
 MICRO = 1e-6
 
@@ -88,7 +87,7 @@ class Site:
                 Core(stolen=shape.polling + shape.following),
                 Gate(env, costs.permits, costs.queue),
                 Disk(env, scenario.sync),
-                Allowance(LOCAL, OWED, lambda: env.now),
+                Allowance(LOCAL_LIMIT, MOST_OWED, lambda: env.now),
             )
             for _ in range(shape.routers_in)
         ]
@@ -143,7 +142,7 @@ class Site:
         """What this router grants on its own."""
         whole = self.accounts[tenant].whole
         windows = () if whole is None else (Window("cap", self.scenario.window, whole),)
-        if len(router.owed) >= OWED:
+        if len(router.owed) >= MOST_OWED:
             raise StoreUnavailable("Redis is away and too many settlements wait for it")
         owed = [(tenant, Amount(sum(one.spent for who, one in router.owed if who == tenant)))] if whole is not None else []
         return router.allowance.grant(tenant, name, Amount(most), self.scenario.deadline, Amount(least), windows=windows, owed=owed).cost

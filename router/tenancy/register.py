@@ -19,7 +19,7 @@ from router.section import Section
 from router.settings import Settings
 from router.store import Store, attached
 from router.tenants import Tenant
-from router.terms import TenantSettings
+from router.terms import TenantSettings, unknown_names
 
 log = structlog.get_logger("rheostat.tenancy")
 _TRIES = 32  # to be the next to write, among those who change one tenant
@@ -148,7 +148,7 @@ class Register:
             terms = TenantSettings(**given)
         except ValidationError as error:
             raise InvalidTerms(violations=[(str(one["loc"][0]) if one["loc"] else "", one["msg"]) for one in error.errors()], tenant=name) from error
-        if odd := list(terms.unknown_names(*self._offered())):
+        if odd := list(unknown_names(terms, *self._offered())):
             raise InvalidTerms(violations=odd, tenant=name)
         now = time.time()
         return Tenancy(name=name, terms=terms, etag=uuid4().hex, stored=True, created=(old and old.created) or now, updated=now)

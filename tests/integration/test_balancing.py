@@ -1,17 +1,18 @@
 """Two routers on two hosts, one Redis, and clients that share their calls out: restarted one after the other, and killed, without a failed call."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rheostat.client.place import Place
 from rheostat.v1 import answer_pb2
 from rheostat.v1 import router_service_pb2 as pb
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
@@ -27,9 +28,7 @@ from tests.integration.conftest import POOLS
 from tests.integration.test_faults import final_of, request
 from tests.loopback import free_port
 
-# What a client is told: one call after the other to another router, and again elsewhere where one has gone.
-RETRY = {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}
-CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": [{"service": SERVICE}], "retryPolicy": RETRY}]}
+CALLERS = 4
 SPENDER = TenantSettings(per_day=10**9, exploration=0.0, cache=False)
 
 
@@ -72,7 +71,7 @@ async def hosts(settings: Settings, worker: str, redis_url: str, tmp_path: Path)
 
 def balanced(hosts: list[Host]) -> grpc.aio.Channel:
     target = "ipv4:" + ",".join(host.address for host in hosts)
-    return grpc.aio.insecure_channel(target, options=[("grpc.service_config", json.dumps(CONFIG)), ("grpc.max_reconnect_backoff_ms", 500)])
+    return grpc.aio.insecure_channel(target, options=[*Place(address=target).options, ("grpc.max_reconnect_backoff_ms", 500)])
 
 
 async def ask_for_ever(stub: RouterServiceStub, name: str, told: Counter[str], paid: list[int]) -> None:
@@ -92,21 +91,30 @@ async def ask_for_ever(stub: RouterServiceStub, name: str, told: Counter[str], p
             paid.append(final.receipt.usage.cost_microdollars)
 
 
+@asynccontextmanager
+async def calling(stub: RouterServiceStub, told: Counter[str], paid: list[int]) -> AsyncIterator[None]:
+    """Several callers ask meanwhile; what they are at in the end is cut off."""
+    callers = [asyncio.create_task(ask_for_ever(stub, str(name), told, paid)) for name in range(CALLERS)]
+    try:
+        yield
+    finally:
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+
+
 async def test_restarting_them_one_after_the_other_fails_no_call_and_they_share_one_budget(hosts: list[Host], redis_url: str, tmp_path: Path) -> None:
     told, paid = Counter[str](), list[int]()
     async with balanced(hosts) as channel:
         stub = RouterServiceStub(channel)
-        callers = [asyncio.create_task(ask_for_ever(stub, str(name), told, paid)) for name in range(4)]
-        for host in hosts:
-            await host.stop()
-            await host.start()
-            began = told["OK"]
-            async with asyncio.timeout(30):
-                while told["OK"] < began + 20:
-                    await asyncio.sleep(0.05)
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
+        async with calling(stub, told, paid):
+            for host in hosts:
+                await host.stop()
+                await host.start()
+                began = told["OK"]
+                async with asyncio.timeout(30):
+                    while told["OK"] < began + 20:
+                        await asyncio.sleep(0.05)
     assert set(told) == {"OK"}
     async with balanced(hosts) as channel:
         hits = [(await final_of(RouterServiceStub(channel).AnswerQuery(request(plans=["quick"]), timeout=30))).receipt.cache_hit for _ in range(4)]
@@ -120,20 +128,17 @@ async def test_one_that_is_killed_is_made_up_for_by_the_other(hosts: list[Host])
     told, paid = Counter[str](), list[int]()
     async with balanced(hosts) as channel:
         stub = RouterServiceStub(channel)
-        callers = [asyncio.create_task(ask_for_ever(stub, str(name), told, paid)) for name in range(4)]
-        async with asyncio.timeout(30):
-            while told["OK"] < 20:
-                await asyncio.sleep(0.05)
-        await hosts[0].stop(signal.SIGKILL)
-        begun = told["OK"]
-        async with asyncio.timeout(30):
-            while told["OK"] < begun + 40:
-                await asyncio.sleep(0.05)
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
+        async with calling(stub, told, paid):
+            async with asyncio.timeout(30):
+                while told["OK"] < 20:
+                    await asyncio.sleep(0.05)
+            await hosts[0].stop(signal.SIGKILL)
+            begun = told["OK"]
+            async with asyncio.timeout(30):
+                while told["OK"] < begun + 40:
+                    await asyncio.sleep(0.05)
     lost = sum(told.values()) - told["OK"]
-    assert lost <= len(callers), told  # a stream that had begun to answer is not tried again by gRPC; its id makes that safe for the caller
+    assert lost <= CALLERS, told  # a stream that had begun to answer is not tried again by gRPC; its id makes that safe for the caller
     assert all(reason.startswith("UNAVAILABLE") for reason in told if reason != "OK")
 
 

@@ -1,14 +1,13 @@
 """The client for code that awaits."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
 import grpc
 from rheostat.client.asking import Asked, Question, Source, query, reported
-from rheostat.client.errors import error_of
+from rheostat.client.errors import explained
 from rheostat.client.place import Place
 from rheostat.v1 import answer_pb2, router_service_pb2
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
@@ -43,7 +42,7 @@ class AsyncClient:
     ) -> AsyncIterator[answer_pb2.StageEvent | answer_pb2.FinalAnswer]:
         """Every stage while it happens, and the final answer last; closing this stops all that was ordered."""
         request = router_service_pb2.AnswerQueryRequest(query=query(question, **asked))
-        with _explained():
+        with explained():
             call = self.service.AnswerQuery(request, timeout=deadline, metadata=self._metadata)
             try:
                 async for event in call:
@@ -56,7 +55,7 @@ class AsyncClient:
     ) -> router_service_pb2.PlanQueryResponse:
         """What would be bought first; nothing is spent."""
         request = router_service_pb2.PlanQueryRequest(query=query(question, **asked), curves=curves)
-        with _explained():
+        with explained():
             found: router_service_pb2.PlanQueryResponse = await self.service.PlanQuery(request, timeout=deadline, metadata=self._metadata)
             return found
 
@@ -64,7 +63,7 @@ class AsyncClient:
         self, decision_id: str, reward: float, *, source: Source, tenant: str = "", stage: int | None = None, deadline: float | None = None
     ) -> None:
         """What an answer was worth, from 0 to 1; it is safely stored when this returns."""
-        with _explained():
+        with explained():
             await self.service.ReportOutcome(reported(decision_id, reward, source, tenant, stage), timeout=deadline, metadata=self._metadata)
 
     async def explain(
@@ -72,7 +71,7 @@ class AsyncClient:
     ) -> router_service_pb2.ExplainDecisionResponse:
         """How an answer came about, stage by stage."""
         request = router_service_pb2.ExplainDecisionRequest(decision_id=decision_id, tenant=tenant, traces=traces)
-        with _explained():
+        with explained():
             found: router_service_pb2.ExplainDecisionResponse = await self.service.ExplainDecision(request, timeout=deadline, metadata=self._metadata)
             return found
 
@@ -85,11 +84,3 @@ class AsyncClient:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as failure:
-        raise error_of(failure) from failure

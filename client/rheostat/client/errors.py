@@ -1,5 +1,7 @@
 """What a call can end with, but for an answer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -33,7 +35,16 @@ class RheostatError(Exception):
             self.violations = [(one.field, one.description) for one in bad.field_violations]
 
 
-def error_of(failure: Any) -> RheostatError:  # noqa: ANN401 - grpc.RpcError, which tells nothing, with the methods of a call
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what gRPC raises into RheostatError."""
+    try:
+        yield
+    except grpc.RpcError as failure:
+        raise _error_of(failure) from failure
+
+
+def _error_of(failure: Any) -> RheostatError:  # noqa: ANN401 - grpc.RpcError, which tells nothing, with the methods of a call
     """What a failed call means."""
     status = None
     for name, value in failure.trailing_metadata() or ():
