@@ -21,8 +21,9 @@ const protos = process.env.RHEOSTAT_PROTO ?? new URL("../../../proto", import.me
 const loaded = loadSync("rheostat/v1/router_service.proto", { includeDirs: [protos], keepCase: true, longs: Number, enums: String, defaults: true });
 const { rheostat } = loadPackageDefinition(loaded) as any;
 
-// A call that meets UNAVAILABLE is made again, at another router where there are several; the request's id has it paid for once.
-const retryPolicy = { maxAttempts: 4, initialBackoff: "0.1s", maxBackoff: "1s", backoffMultiplier: 2, retryableStatusCodes: ["UNAVAILABLE"] };
+// A call that meets a router that ends is made again, at another one where there are several; the request's id has it paid for once.
+const retryableStatusCodes = ["UNAVAILABLE", "CANCELLED"];
+const retryPolicy = { maxAttempts: 4, initialBackoff: "0.1s", maxBackoff: "1s", backoffMultiplier: 2, retryableStatusCodes };
 const config = { loadBalancingConfig: [{ round_robin: {} }], methodConfig: [{ name: [{ service: "rheostat.v1.RouterService" }], retryPolicy }] };
 const address = process.env.RHEOSTAT_ADDRESS ?? "127.0.0.1:50051";
 const service: RouterService = new rheostat.v1.RouterService(address, ChannelCredentials.createInsecure(), {

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import grpc
 import pytest
+from rheostat.client.place import Place
 from rheostat.v1 import router_service_pb2 as pb
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
 
@@ -63,7 +64,7 @@ async def heard(process: asyncio.subprocess.Process, words: str) -> str:
 async def ask_for_ever(address: str, told: Counter, decisions: list[str]) -> None:
     """Plan, answer and report by turns, each time on a new connection or on an old one."""
     while True:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with grpc.aio.insecure_channel(address, options=Place(address=address).options) as channel:
             stub = RouterServiceStub(channel)
             for _ in range(8):
                 try:

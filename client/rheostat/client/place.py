@@ -8,7 +8,14 @@ from pathlib import Path
 import grpc
 
 SYSTEM = "system"
-_RETRY = {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}
+_RETRY = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    # A server of gRPC's core that ends cancels what has come and was not begun (grpc issue 41785). What the caller cancels is not made again.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+}
 _CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],  # one call after the other to another router
     "methodConfig": [{"name": [{"service": "rheostat.v1.RouterService"}], "retryPolicy": _RETRY}],  # requests have ids, so none is paid for twice
