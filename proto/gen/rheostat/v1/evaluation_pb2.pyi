@@ -79,7 +79,7 @@ class Estimated(_message.Message):
     def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class PolicyEstimate(_message.Message):
-    __slots__ = ("name", "quality", "cost_microdollars", "net_microdollars", "ahead_microdollars", "effective_decisions", "refused", "modelled_quality", "modelled_cost_microdollars", "warnings")
+    __slots__ = ("name", "quality", "cost_microdollars", "net_microdollars", "ahead_microdollars", "effective_decisions", "refused", "modelled_quality", "modelled_cost_microdollars", "warnings", "seconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class PolicyEstimate(_message.Message):
     MODELLED_QUALITY_FIELD_NUMBER: _ClassVar[int]
     MODELLED_COST_MICRODOLLARS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     quality: Estimated
     cost_microdollars: Estimated
@@ -100,4 +101,5 @@ class PolicyEstimate(_message.Message):
     modelled_quality: float
     modelled_cost_microdollars: float
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., quality: _Optional[_Union[Estimated, _Mapping]] = ..., cost_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., net_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., ahead_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., effective_decisions: _Optional[float] = ..., refused: _Optional[str] = ..., modelled_quality: _Optional[float] = ..., modelled_cost_microdollars: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    seconds: Estimated
+    def __init__(self, name: _Optional[str] = ..., quality: _Optional[_Union[Estimated, _Mapping]] = ..., cost_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., net_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., ahead_microdollars: _Optional[_Union[Estimated, _Mapping]] = ..., effective_decisions: _Optional[float] = ..., refused: _Optional[str] = ..., modelled_quality: _Optional[float] = ..., modelled_cost_microdollars: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., seconds: _Optional[_Union[Estimated, _Mapping]] = ...) -> None: ...
