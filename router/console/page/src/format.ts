@@ -9,7 +9,7 @@ export const number = (value: string | number | undefined): number => Number(val
 
 export const count = (value: string | number | undefined): string => GROUPED.format(number(value));
 
-export const share = (value: number | undefined, digits = 1): string => (value === undefined ? "–" : `${(100 * value).toFixed(digits)} %`);
+export const share = (value: number | undefined, digits = 1): string => `${(100 * (value ?? 0)).toFixed(digits)} %`;
 
 /** Three figures that count, grouped. */
 export const figures = (value: number): string => (Math.abs(value) >= 1000 ? GROUPED.format(Number(value.toPrecision(3))) : THREE.format(value));

@@ -6,34 +6,30 @@ import { type Foresight, foresight } from "./curve";
 import { money, share } from "./format";
 import { type Scale, around, linear, logarithmic, path } from "./scale";
 
-const HEIGHT = 330;
-const EDGE = { left: 46, right: 14, top: 12, bottom: 34 };
+const HEIGHT = 262;
+const EDGE = { left: 46, right: 16, top: 12, bottom: 34 };
 
 export function Frontier(props: { points: Foresight[]; now: Foresight; thumb: Foresight; logged: PolicyEstimate | undefined; constants: PolicyEstimate[] }) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const constants = props.constants.map((one, index) => ({ mark: String.fromCharCode(65 + index), of: foresight(0, one) })).filter(({ of }) => !of.refused);
   const logged = props.logged && foresight(0, props.logged);
   const all = [...props.points, ...constants.map(({ of }) => of), ...(logged && !logged.refused ? [logged] : [])];
-  const [x, y] = scales(all, width);
+  const [x, y] = scales(props.points, all, width);
   const sure = props.points.filter((one) => !one.refused);
   const told = `Quality against cost per request. Where the knob is, quality is ${share(props.now.quality.value)} for ${money(props.now.cost.value)}; where the thumb is, ${share(props.thumb.quality.value)} for ${money(props.thumb.cost.value)}.`;
   return (
-    <div ref={ref} class="plot" style={{ height: `${HEIGHT}px` }}>
+    <div ref={ref} class="plot" style={{ height: `${HEIGHT + 26}px` }}>
       {width > 0 && (
         <svg width={width} height={HEIGHT} role="img" aria-label={told}>
           <Axes x={x} y={y} width={width} />
-          <path class="band" d={band(sure, x, y)} />
+          <g class="bands">{sure.slice(1).map((one, index) => <path key={one.at} class="band" d={slab(sure[index]!, one, x, y)} />)}</g>
           <path class="curve faint" d={path(props.points.map((one) => [x(one.cost.value ?? 0), y(one.quality.value ?? 0)]))} />
           <path class="curve" d={path(sure.map((one) => [x(one.cost.value ?? 0), y(one.quality.value ?? 0)]))} />
           {props.points.map((one) => (
             <circle key={one.at} class={one.refused ? "bead unsure" : "bead"} cx={x(one.cost.value ?? 0)} cy={y(one.quality.value ?? 0)} r="2.5" />
           ))}
           {constants.map(({ mark, of }) => (
-            <g key={mark} class="control">
-              <Cross of={of} x={x} y={y} />
-              <circle cx={x(of.cost.value ?? 0)} cy={y(of.quality.value ?? 0)} r="8.5" />
-              <text x={x(of.cost.value ?? 0)} y={y(of.quality.value ?? 0) + 3.5}>{mark}</text>
-            </g>
+            <Control key={mark} mark={mark} of={of} x={x} y={y} width={width} />
           ))}
           {logged && !logged.refused && (
             <g class="logged">
@@ -49,27 +45,49 @@ export function Frontier(props: { points: Foresight[]; now: Foresight; thumb: Fo
         <li><i class="key thumb" /> the thumb</li>
         <li><i class="key now" /> now</li>
         <li><i class="key band" /> 95 %</li>
-        <li><i class="key control" /> always one plan</li>
+        <li><i class="key control" /> always one plan (dashed: further out)</li>
         <li><i class="key logged" /> what was done</li>
       </ul>
     </div>
   );
 }
 
-function scales(all: Foresight[], width: number): [Scale, Scale] {
-  const costs = all.flatMap((one) => [one.cost.value ?? 0]).filter((one) => one > 0);
-  const [low, high] = [Math.min(...costs), Math.max(...costs)];
+const ROOM = 1.2; // of the curve's own height, which controls beside it may take
+
+/** The curve has most of the room; controls that lie far from it stand at the edge. */
+function scales(curve: Foresight[], all: Foresight[], width: number): [Scale, Scale] {
+  const own = curve.map((one) => one.cost.value ?? 0).filter((one) => one > 0);
+  const [least, most] = [Math.min(...own) / 3, Math.max(...own) * 2.5];
+  const costs = all.map((one) => one.cost.value ?? 0).filter((one) => one >= least && one <= most);
+  const [low, high] = [Math.min(...own, ...costs), Math.max(...own, ...costs)];
   const reach: [number, number] = [EDGE.left, width - EDGE.right];
   const x = low > 0 && high / low > 5 ? logarithmic([low / 1.3, high * 1.3], reach) : linear(around(costs, 0.08, 1e-6), reach);
-  const heights = all.flatMap((one) => [one.quality.value ?? 0, one.quality.low ?? one.quality.value ?? 0, one.quality.high ?? one.quality.value ?? 0]);
-  const [bottom, top] = around(heights, 0.05, 0.01);
+  const heights = curve.flatMap((one) => [one.quality.value ?? 0, one.quality.low ?? one.quality.value ?? 0, one.quality.high ?? one.quality.value ?? 0]);
+  const room = Math.max(0.04, ROOM * (Math.max(...heights) - Math.min(...heights)));
+  const near = all.map((one) => one.quality.value ?? 0).filter((one) => one > Math.min(...heights) - room && one < Math.max(...heights) + room);
+  const [bottom, top] = around([...heights, ...near], 0.08, 0.01);
   return [x, linear([Math.max(0, bottom), Math.min(1, top)], [HEIGHT - EDGE.bottom, EDGE.top])];
 }
 
-function band(points: Foresight[], x: Scale, y: Scale): string {
-  if (points.length < 2) return "";
-  const edge = (end: "low" | "high"): [number, number][] => points.map((one) => [x(one.cost.value ?? 0), y(one.quality[end] ?? 0)]);
-  return `${path([...edge("high"), ...edge("low").reverse()])}Z`;
+/** The band between two points; together they are one, though cost may fall and rise again along the knob. */
+function slab(one: Foresight, next: Foresight, x: Scale, y: Scale): string {
+  const corner = (of: Foresight, end: "low" | "high"): [number, number] => [x(of.cost.value ?? 0), y(of.quality[end] ?? 0)];
+  return `${path([corner(one, "high"), corner(next, "high"), corner(next, "low"), corner(one, "low")])}Z`;
+}
+
+/** A control; at the edge, and dashed, where it lies outside. */
+function Control({ mark, of, x, y, width }: { mark: string; of: Foresight; x: Scale; y: Scale; width: number }) {
+  const [cx, cy] = [x(of.cost.value ?? 0), y(of.quality.value ?? 0)];
+  const [left, top] = [Math.min(Math.max(cx, EDGE.left + 10), width - EDGE.right - 2), Math.min(Math.max(cy, EDGE.top), HEIGHT - EDGE.bottom - 10)];
+  const outside = Math.abs(left - cx) + Math.abs(top - cy) > 1;
+  return (
+    <g class={outside ? "control outside" : "control"}>
+      <title>{`${mark}: ${share(of.quality.value)} for ${money(of.cost.value)}${outside ? ", further out than the plot goes" : ""}`}</title>
+      {!outside && <Cross of={of} x={x} y={y} />}
+      <circle cx={left} cy={top} r="8.5" />
+      <text x={left} y={top + 3.5}>{mark}</text>
+    </g>
+  );
 }
 
 function Cross({ of, x, y }: { of: Foresight; x: Scale; y: Scale }) {

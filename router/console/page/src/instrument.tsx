@@ -6,7 +6,7 @@ import { type Foresight, type Knob, STEPS, stepAt } from "./curve";
 import { money, seconds, share } from "./format";
 import { around, linear, logarithmic, path } from "./scale";
 
-const HEIGHT = 62;
+const HEIGHT = 46;
 const THUMB = 13; // half the thumb: what a slider's track keeps free at either end
 
 type Props = { knob: Knob; points: Foresight[]; range: [number, number]; step: number; now: Foresight; thumb: Foresight; onTurn: (step: number) => void };
@@ -21,7 +21,7 @@ export function Instrument(props: Props) {
   const told = `${knob.told(thumb.at)}: quality ${share(thumb.quality.value)}${ends(thumb.quality, share)}, cost ${money(thumb.cost.value)}${ends(thumb.cost, money)}`;
   return (
     <div class="instrument">
-      <div ref={ref} class="strips" style={{ height: `${3 * (HEIGHT + 8)}px` }}>
+      <div ref={ref} class="strips" style={{ height: `${3 * (HEIGHT + 6)}px` }}>
         {width > 0 && (
           <>
             <Strip name="quality" kind="quality" {...{ points: props.points, thumb, x, here, was, width }} of={(one) => one.quality} as={(one) => share(one, 0)} />
@@ -61,7 +61,7 @@ function Strip({ name, kind, points, thumb, x, here, was, width, of, as, log }: 
   const drawn = points.filter((one) => of(one));
   const values = drawn.flatMap((one) => [of(one)!.value ?? 0, of(one)!.low ?? of(one)!.value ?? 0, of(one)!.high ?? of(one)!.value ?? 0]);
   const positive = values.filter((one) => one > 0);
-  const reach: [number, number] = [HEIGHT - 6, 8];
+  const reach: [number, number] = [HEIGHT - 5, 7];
   const y = log && positive.length && Math.max(...positive) / Math.min(...positive) > 8 ? logarithmic([Math.min(...positive), Math.max(...positive)], reach) : linear(around(values, 0.04, 1e-9), reach);
   const sure = drawn.filter((one) => of(one)!.low !== undefined || of(one)!.high !== undefined);
   const edge = (end: "low" | "high"): [number, number][] => sure.map((one) => [x(one.at), y(of(one)![end] ?? 0)]);

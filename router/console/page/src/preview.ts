@@ -8,7 +8,7 @@ import { useStore } from "./store";
 
 export type Previewed = { data?: Preview; at?: number; error?: Refusal; busy: boolean; waiting: boolean; again: () => void };
 
-const kept = new Map<string, { data: Preview; at: number }>();
+const kept = new Map<string, { data: Preview; at: number; decisions: number }>();
 const AGAIN = 1_000;
 
 export const forgetPreviews = (): void => kept.clear();
@@ -19,22 +19,22 @@ const pause = (time: number, signal: AbortSignal) =>
     signal.addEventListener("abort", () => (clearTimeout(timer), done()), { once: true });
   });
 
-/** The whole range, by the log. While another evaluation is under way it waits for that, and tries again. */
-export function usePreview(tenant: string, knob: KnobName): Previewed {
+/** The whole range, by the latest of the log. While another evaluation is under way it waits for that, and tries again. */
+export function usePreview(tenant: string, knob: KnobName, decisions: number): Previewed {
   const name = `${tenant}/${knob}`;
   const { epoch } = useStore(link);
   const [turn, setTurn] = useState(0);
   const [state, set] = useState<{ name: string; error?: Refusal; busy: boolean; waiting: boolean }>({ name, busy: !kept.has(name), waiting: false });
 
   useEffect(() => {
-    if (kept.has(name) && !turn) return set({ name, busy: false, waiting: false });
+    if (kept.get(name)?.decisions === decisions && !turn) return set({ name, busy: false, waiting: false });
     const stop = new AbortController();
     const ask = async () => {
       set({ name, busy: true, waiting: false });
       while (!stop.signal.aborted)
         try {
-          const data = await call<Preview>("RouterService/PreviewKnob", { tenant, knob }, stop.signal);
-          kept.set(name, { data, at: Date.now() });
+          const data = await call<Preview>("RouterService/PreviewKnob", { tenant, knob, decisions }, stop.signal);
+          kept.set(name, { data, at: Date.now(), decisions });
           return set({ name, busy: false, waiting: false });
         } catch (caught) {
           const error = asRefusal(caught);
@@ -46,7 +46,7 @@ export function usePreview(tenant: string, knob: KnobName): Previewed {
     };
     void ask();
     return () => stop.abort();
-  }, [name, turn, epoch]);
+  }, [name, decisions, turn, epoch]);
 
   const last = kept.get(name);
   const mine = state.name === name;

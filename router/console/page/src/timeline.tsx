@@ -30,7 +30,7 @@ export function Timeline(props: { moments: Moment[]; as: (value: number) => stri
         padding: [10, 12, 0, 0],
         scales: { x: { time: true }, y: { range: (_, low, high) => reach(low, high, floor, top) } },
         axes: [
-          { ...axis, grid: { show: false }, space: 70 },
+          { ...axis, grid: { show: false }, space: 70, values: (_, ticks) => moments(ticks), size: 30 },
           { ...axis, size: 62, values: (_, ticks) => ticks.map(as) },
         ],
         series: [
@@ -54,6 +54,13 @@ export function Timeline(props: { moments: Moment[]; as: (value: number) => stri
 
   const last = props.moments.findLast((one) => one.of);
   return <div ref={ref} class="timeline" style={{ height: `${HEIGHT}px` }} role="img" aria-label={`${props.label}, last ${last ? as(last.of?.value ?? 0) : "not known"}`} />;
+}
+
+/** Hours and minutes; days where there is more than one. */
+function moments(ticks: number[]): string[] {
+  const long = ticks.length > 1 && (ticks.at(-1)! - ticks[0]!) > 86_400;
+  const told = new Intl.DateTimeFormat("en-GB", long ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit" });
+  return ticks.map((tick) => told.format(tick * 1000));
 }
 
 function reach(low: number, high: number, floor = -Infinity, top = Infinity): [number, number] {

@@ -7,6 +7,11 @@ import { Empty, Panel, Stat, Trouble } from "../ui";
 
 const UNITS: Record<string, (value: string | number | undefined) => string> = { microdollars: money };
 
+const titled = (unit: string, window: string) => {
+  const what = unit === "microdollars" ? "Money" : unit.replace(/^\w/, (letter) => letter.toUpperCase());
+  return window === "cap" ? "The cap of its objective" : `${what} a ${window}`;
+};
+
 export function BudgetsView({ tenant }: { tenant: string }) {
   const { data, error } = useAsk<Standing>("OperationsService/GetStanding", { tenant }, 2_000);
   const terms = useAsk<{ tenant?: Tenant }>("TenantService/GetTenant", { name: tenant }, 10_000).data?.tenant;
@@ -20,19 +25,20 @@ export function BudgetsView({ tenant }: { tenant: string }) {
         <div class="meters">
           {budgets.map((one) => {
             const told = UNITS[one.unit ?? ""] ?? count;
+            const window = (one.window ?? "").replace(/-.*/, "");
             const limit = one.limit === undefined ? undefined : number(one.limit);
             const [spent, held] = [number(one.spent), number(one.held)];
             const part = (value: number) => `${limit ? Math.min(100, (100 * value) / limit) : 0}%`;
             const full = limit !== undefined && spent + held >= limit;
             return (
               <div class={`meter ${full ? "full" : ""}`} key={`${one.window} ${one.unit}`}>
-                <h3>{one.unit === "microdollars" ? "Money" : (one.unit ?? "").replace(/^\w/, (letter) => letter.toUpperCase())} a {one.window}</h3>
+                <h3>{titled(one.unit ?? "", window)}</h3>
                 <p class="big">{told(spent)} <small>{limit === undefined ? "no limit" : `of ${told(limit)}`}</small></p>
-                <div class="bar" role="meter" aria-label={`${one.unit} a ${one.window}`} aria-valuemin={0} aria-valuemax={limit ?? 0} aria-valuenow={Math.min(spent, limit ?? spent)} aria-valuetext={`${told(spent)} spent, ${told(held)} held, ${limit === undefined ? "no limit" : `of ${told(limit)}`}`}>
+                <div class="bar" role="meter" aria-label={titled(one.unit ?? "", window)} aria-valuemin={0} aria-valuemax={limit ?? 0} aria-valuenow={Math.min(spent, limit ?? spent)} aria-valuetext={`${told(spent)} spent, ${told(held)} held, ${limit === undefined ? "no limit" : `of ${told(limit)}`}`}>
                   <i class="spent" style={{ width: part(spent) }} />
                   <i class="held" style={{ width: part(held) }} />
                 </div>
-                <p class="facts">{told(held)} held{one.resetTime ? ` · next ${one.window} ${until(one.resetTime, now)}` : ""}{full ? " · used up: what is asked now is refused" : ""}</p>
+                <p class="facts">{told(held)} held{one.resetTime ? ` · ${window === "cap" ? "begins anew" : `next ${window}`} ${until(one.resetTime, now)}` : ""}{full ? " · used up: what is asked now is refused" : ""}</p>
               </div>
             );
           })}

@@ -15,6 +15,8 @@ import type { Role } from "../session";
 import { useStore } from "../store";
 import { Allowed, Busy, Empty, Note, Panel, Trouble, interval } from "../ui";
 
+const BY = [500, 2_000, 10_000]; // decisions to judge by
+
 export function KnobView({ tenant, role }: { tenant: string; role: Role }) {
   const { terms: query } = useStore(route);
   const knob = KNOBS.find((one) => one.name === query.get("knob")) ?? KNOBS[0]!;
@@ -34,7 +36,9 @@ export function KnobView({ tenant, role }: { tenant: string; role: Role }) {
 
 function Desk({ tenant, role, knob }: { tenant: string; role: Role; knob: Knob }) {
   const asked = useAsk<{ tenant?: Tenant }>("TenantService/GetTenant", { name: tenant }, 4_000);
-  const preview = usePreview(tenant, knob.name);
+  const { terms: query } = useStore(route);
+  const decisions = Number(query.get("by")) || BY[0]!;
+  const preview = usePreview(tenant, knob.name, decisions);
   const points = useMemo(() => foresights(preview.data), [preview.data]);
   const [mine, setMine] = useState<Tenant>();
   const terms = mine ?? asked.data?.tenant;
@@ -51,19 +55,18 @@ function Desk({ tenant, role, knob }: { tenant: string; role: Role; knob: Knob }
   const drop = (changed: Tenant) => (setMine(changed), setStep(undefined), asked.again());
   return (
     <div class="knob">
-      <Panel title={knob.asks} class="frontier" about={<Source preview={preview} />} side={<Ask preview={preview} />}>
+      <Panel title={knob.asks} class="frontier" about={<Source preview={preview} />} side={<Ask preview={preview} decisions={decisions} />}>
         <Frontier points={points} now={here} thumb={there} logged={preview.data?.logged} constants={preview.data?.constants ?? []} />
       </Panel>
-      <div class="reading">
-        <Reading then={there} now={here} knob={knob} />
-        <Deed {...{ tenant, role, knob, terms, at, now, then: there, turned: step !== undefined, drop }} />
-      </div>
-      <Panel title="Along the knob" class="along">
+      <Panel title={`${knob.title}: drag it`} class="along">
         <Instrument knob={knob} points={points} range={range} step={place} now={here} thumb={there} onTurn={setStep} />
-        <Remarks then={there} />
         <Trouble error={preview.error} />
       </Panel>
-      <Beside then={there} preview={preview} />
+      <div class="reading">
+        <Reading then={there} now={here} knob={knob} beaten={beating(there, preview)?.name} />
+        <Deed {...{ tenant, role, knob, terms, at, now, turned: step !== undefined, drop }} />
+      </div>
+      <Beside preview={preview} />
     </div>
   );
 }
@@ -107,17 +110,26 @@ function Source({ preview }: { preview: Previewed }) {
   );
 }
 
-function Ask({ preview }: { preview: Previewed }) {
+/** More decisions take longer, and say more. */
+function Ask({ preview, decisions }: { preview: Previewed; decisions: number }) {
   return (
-    <button type="button" class="quiet" disabled={preview.busy} onClick={preview.again}>
-      {preview.waiting ? "Waiting for its turn …" : preview.busy ? "Reading the log …" : "Read the log again"}
-    </button>
+    <div class="ask">
+      <label>
+        by the latest
+        <select value={decisions} onChange={(event) => turn({ by: event.currentTarget.value })}>
+          {BY.map((one) => <option key={one} value={one}>{count(one)}</option>)}
+        </select>
+      </label>
+      <button type="button" class="quiet" disabled={preview.busy} onClick={preview.again}>
+        {preview.waiting ? "Waiting for its turn …" : preview.busy ? "Reading the log …" : "Read it again"}
+      </button>
+    </div>
   );
 }
 
 const signed = (value: number, told: string) => (value > 0 ? `+${told}` : told.replace("-", "−"));
 
-function Reading({ then, now, knob }: { then: Foresight; now: Foresight; knob: Knob }) {
+function Reading({ then, now, knob, beaten }: { then: Foresight; now: Foresight; knob: Knob; beaten: string | undefined }) {
   const { quality, cost } = difference(then, now);
   const time = now.seconds?.value ? (then.seconds?.value ?? 0) / now.seconds.value - 1 : undefined;
   const same = then.at === now.at;
@@ -136,6 +148,7 @@ function Reading({ then, now, knob }: { then: Foresight; now: Foresight; knob: K
         <Line name="Seconds of purchases" kind="time" value={seconds(then.seconds?.value)} of={then.seconds} as={seconds} change={time === undefined ? "" : part(time)} good={(time ?? 0) < 0} />
       </dl>
       <p class="verdict" aria-live="polite">{same ? "Drag the knob below, or use the arrow keys. Nothing changes until you apply it." : inWords(then, now)}</p>
+      <Remarks then={then} beaten={beaten} />
     </section>
   );
 }
@@ -154,7 +167,7 @@ function Line(props: { name: string; kind: string; value: string; of: Foresight[
   );
 }
 
-type Doing = { tenant: string; role: Role; knob: Knob; terms: Tenant | undefined; at: number; now: number; then: Foresight; turned: boolean; drop: (terms: Tenant) => void };
+type Doing = { tenant: string; role: Role; knob: Knob; terms: Tenant | undefined; at: number; now: number; turned: boolean; drop: (terms: Tenant) => void };
 
 function Deed({ tenant, role, knob, terms, at, now, turned, drop }: Doing) {
   const [error, fail] = useState<Refusal>();
@@ -198,9 +211,10 @@ function Deed({ tenant, role, knob, terms, at, now, turned, drop }: Doing) {
   );
 }
 
-function Remarks({ then }: { then: Foresight }) {
+function Remarks({ then, beaten }: { then: Foresight; beaten: string | undefined }) {
   return (
     <div class="remarks">
+      {beaten && <Note tone="warn">Mind: {beaten} is at least as good for less.</Note>}
       {then.refused && <Note tone="warn">The log holds too little of what would be done there: {then.refused}. What is shown is what the fitted model alone says, without any guarantee.</Note>}
       {then.warnings.map((one) => (
         <Note key={one} tone="warn">Mind: {one}.</Note>
@@ -209,15 +223,21 @@ function Remarks({ then }: { then: Foresight }) {
   );
 }
 
-function Beside({ then, preview }: { then: Foresight; preview: Previewed }) {
-  const rows = [
-    ...(preview.data?.constants ?? []).map((one, index) => ({ mark: String.fromCharCode(65 + index), name: `always ${one.name}`, of: foresight(0, one) })),
-    ...(preview.data?.logged ? [{ mark: "◆", name: "what the log's policies did", of: foresight(0, preview.data.logged) }] : []),
-  ];
-  const beaten = rows.find(({ of }) => !of.refused && !then.refused && (of.quality.low ?? 0) >= (then.quality.value ?? 0) && (of.cost.high ?? 0) <= (then.cost.value ?? 0));
+type Control = { mark: string; name: string; of: Foresight };
+
+const controls = (preview: Previewed): Control[] => [
+  ...(preview.data?.constants ?? []).map((one, index) => ({ mark: String.fromCharCode(65 + index), name: `always ${one.name}`, of: foresight(0, one) })),
+  ...(preview.data?.logged ? [{ mark: "◆", name: "what the log's policies did", of: foresight(0, preview.data.logged) }] : []),
+];
+
+/** A control that is surely at least as good, for surely less. */
+const beating = (then: Foresight, preview: Previewed): Control | undefined =>
+  controls(preview).find(({ of }) => !of.refused && !then.refused && (of.quality.low ?? 0) >= (then.quality.value ?? 0) && (of.cost.high ?? 0) <= (then.cost.value ?? 0));
+
+function Beside({ preview }: { preview: Previewed }) {
+  const rows = controls(preview);
   return (
     <Panel title="Beside it" class="beside" about="Each plan bought whatever is asked, and what was done. A knob is worth its place if it lies above them.">
-      {beaten && <Note tone="warn">Mind: {beaten.name} is at least as good for less.</Note>}
       <div class="scroll" tabIndex={0} role="region" aria-label="The controls">
         <table>
           <thead>

@@ -143,7 +143,7 @@ function Promotion({ tenant, role, promotion, policies, again }: Promoting) {
 function Candidate({ promotion }: { promotion: PromotionStanding }) {
   const at = WAY.indexOf(promotion.stage ?? "");
   const ended = at < 0;
-  const knobs = Object.entries(promotion.knobs ?? {}).map(([name, value]) => `${name}: ${value}`);
+  const knobs = Object.entries(promotion.knobs ?? {}).filter(([name, value]) => name !== "policy" && !Array.isArray(value)).map(([name, value]) => `${name}: ${value}`);
   return (
     <div class="candidate">
       <ol class="way" aria-label="The way to serving">

@@ -3,12 +3,12 @@
 import { useState } from "preact/hooks";
 import { useAsk } from "../asking";
 import { colour } from "../colour";
-import type { State, Summary } from "../contract";
+import type { Fleet, State, Summary } from "../contract";
 import { clock, count, money, number, seconds, share } from "../format";
 import { address } from "../route";
 import { STATES } from "../states";
 import { Timeline } from "../timeline";
-import { Empty, Legend, Panel, Parts, PlanName, Stat, Told, Trouble, interval } from "../ui";
+import { Busy, Empty, Legend, Panel, Parts, PlanName, Stat, Told, Trouble, interval } from "../ui";
 
 const WINDOWS = [500, 2_000, 20_000];
 
@@ -25,7 +25,7 @@ export function LiveView({ tenant }: { tenant: string }) {
         ))}
       </div>
       <Trouble error={error} />
-      {data && !data.decisions ? <Nothing tenant={tenant} /> : <Numbers data={data} tenant={tenant} />}
+      {!data ? <Panel title="Reading the log">{!error && <Busy>The first look at a long log takes a second.</Busy>}</Panel> : data.decisions ? <Numbers data={data} tenant={tenant} /> : <Nothing tenant={tenant} />}
     </>
   );
 }
@@ -40,15 +40,17 @@ function Nothing({ tenant }: { tenant: string }) {
   );
 }
 
-function Numbers({ data, tenant }: { data: Summary | undefined; tenant: string }) {
-  const periods = (data?.periods ?? []).map((one) => ({ ...one, at: new Date(one.beginTime ?? 0).getTime() }));
+function Numbers({ data, tenant }: { data: Summary; tenant: string }) {
+  const offered = (useAsk<Fleet>("OperationsService/GetFleet", {}).data?.plans ?? []).map((one) => one.plan ?? "");
+  const names = [...new Set([...offered, ...(data.plans ?? []).map((one) => one.plan ?? "")])];
+  const periods = (data.periods ?? []).map((one) => ({ ...one, at: new Date(one.beginTime ?? 0).getTime() }));
   return (
     <div class="grid live">
       <dl class="stats">
-        <Stat name="Decisions" value={data ? count(data.decisions) : "–"} under={data?.firstTime ? `since ${clock(data.firstTime)}` : ""} />
-        <Stat name="Quality" tone="quality" value={data?.quality ? share(data.quality.value) : "–"} under={data?.quality ? `${interval(data.quality, share)}, ${count(data.rated)} rated` : "nobody has rated any"} />
-        <Stat name="Cost per request" tone="cost" value={data?.costMicrodollars ? money(data.costMicrodollars.value) : "–"} under={data?.costMicrodollars && interval(data.costMicrodollars, money)} />
-        <Stat name="Seconds, median" value={seconds(data?.secondsMedian)} under={`95th percentile ${seconds(data?.secondsP95)}`} />
+        <Stat name="Decisions" value={count(data.decisions)} under={data.firstTime ? `since ${clock(data.firstTime)}` : ""} />
+        <Stat name="Quality" tone="quality" value={data.quality ? share(data.quality.value) : "–"} under={data.quality ? `${interval(data.quality, share)}, ${count(data.rated)} rated` : "nobody has rated any"} />
+        <Stat name="Cost per request" tone="cost" value={data.costMicrodollars ? money(data.costMicrodollars.value) : "–"} under={data.costMicrodollars && interval(data.costMicrodollars, money)} />
+        <Stat name="Seconds, median" value={seconds(data.secondsMedian)} under={`95th percentile ${seconds(data.secondsP95)}`} />
       </dl>
       <Panel title="Quality over time" about="Mean reward of rated answers">
         <Timeline moments={periods.map(({ at, quality }) => ({ at, of: quality }))} as={(one) => share(one, 0)} tone="quality" label="Quality over time" floor={0} top={1} />
@@ -56,16 +58,17 @@ function Numbers({ data, tenant }: { data: Summary | undefined; tenant: string }
       <Panel title="Cost over time" about="Mean micro-dollars of a request">
         <Timeline moments={periods.map(({ at, costMicrodollars }) => ({ at, of: costMicrodollars }))} as={money} tone="cost" label="Cost over time" floor={0} />
       </Panel>
-      <ByPlan data={data} tenant={tenant} />
-      <ByDifficulty data={data} />
-      <ByStage data={data} />
+      <ByPlan data={data} tenant={tenant} names={names} />
+      <ByDifficulty data={data} names={[...names, "cached", "abstain"]} />
+      <ByStage data={data} names={[...names, "stop", "abstain"]} />
       <Endings data={data} tenant={tenant} />
     </div>
   );
 }
 
-function ByPlan({ data, tenant }: { data: Summary | undefined; tenant: string }) {
-  const plans = data?.plans ?? [];
+/** All plans, in the order of the catalogue, so that no row moves while one looks. */
+function ByPlan({ data, tenant, names }: { data: Summary; tenant: string; names: string[] }) {
+  const plans = names.map((plan) => data.plans?.find((one) => one.plan === plan) ?? { plan });
   const most = Math.max(1, ...plans.map((one) => one.decisions ?? 0));
   const spent = plans.reduce((sum, one) => sum + number(one.costMicrodollars), 0) || 1;
   return (
@@ -98,10 +101,9 @@ function ByPlan({ data, tenant }: { data: Summary | undefined; tenant: string })
   );
 }
 
-function ByDifficulty({ data }: { data: Summary | undefined }) {
-  const bins = Array.from({ length: 10 }, (_, index) => (data?.difficulties ?? []).find((one) => Math.round(10 * (one.low ?? 0)) === index));
+function ByDifficulty({ data, names }: { data: Summary; names: string[] }) {
+  const bins = Array.from({ length: 10 }, (_, index) => (data.difficulties ?? []).find((one) => Math.round(10 * (one.low ?? 0)) === index));
   const most = Math.max(1, ...bins.map((one) => one?.decisions ?? 0));
-  const names = [...new Set(bins.flatMap((one) => (one?.last ?? []).map((action) => action.action ?? "")))].sort();
   return (
     <Panel title="By difficulty" about="What was bought last, from the easiest forecast on the left to the most difficult" class="half">
       <div class="columns" role="img" aria-label={`Decisions by difficulty: ${bins.map((one, index) => `${index / 10}: ${one?.decisions ?? 0}`).join(", ")}`}>
@@ -126,9 +128,8 @@ function ByDifficulty({ data }: { data: Summary | undefined }) {
 
 const Slice = ({ name, part }: { name: string; part: number }) => <span style={{ height: `${100 * part}%`, background: colour(name) }} />;
 
-function ByStage({ data }: { data: Summary | undefined }) {
-  const stages = data?.stages ?? [];
-  const names = [...new Set(stages.flatMap((one) => (one.actions ?? []).map((action) => action.action ?? "")))];
+function ByStage({ data, names }: { data: Summary; names: string[] }) {
+  const stages = data.stages ?? [];
   return (
     <Panel title="By stage" about="Decide, look, decide again: what was done at each turn" class="half">
       <ol class="stages">
@@ -148,8 +149,8 @@ function ByStage({ data }: { data: Summary | undefined }) {
   );
 }
 
-function Endings({ data, tenant }: { data: Summary | undefined; tenant: string }) {
-  const states = data?.states ?? [];
+function Endings({ data, tenant }: { data: Summary; tenant: string }) {
+  const states = (Object.keys(STATES) as State[]).slice(1).map((state) => ({ state, decisions: data.states?.find((one) => one.state === state)?.decisions }));
   const fills = Object.fromEntries(Object.values(STATES).map((one) => [one.name, one.fill]));
   const told = (state: State | undefined) => STATES[state ?? "DECISION_STATE_UNSPECIFIED"];
   return (
@@ -160,7 +161,7 @@ function Endings({ data, tenant }: { data: Summary | undefined; tenant: string }
           <li key={one.state}>
             <a href={address("decisions", { tenant, state: one.state ?? "" })}><i class="dot" style={{ background: fills[told(one.state).name] }} aria-hidden="true" />{told(one.state).name}</a>
             <b>{count(one.decisions)}</b>
-            <small>{share((one.decisions ?? 0) / (data?.decisions || 1))}</small>
+            <small>{share((one.decisions ?? 0) / (data.decisions || 1))}</small>
           </li>
         ))}
       </ul>
