@@ -103,7 +103,7 @@ class Line:
 
 
 class Facts(NamedTuple):
-    """What the rows of a decision come to: the latest stage; the plans that were bought, in order; micro-dollars; tokens read, written and scored; the
+    """What the rows of a decision come to: the latest stage; the plans bought, in order; micro-dollars; tokens read, written and scored; the
     seconds that purchases took; and what the answer was worth by the most trusted source, None where nobody has said.
     """
 
