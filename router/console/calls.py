@@ -80,8 +80,11 @@ def _unary(channel: grpc.aio.Channel) -> Iterator[tuple[str, _Call]]:
 
 def _read(body: bytes, kind: type[Message]) -> Message:
     try:
-        return json_format.Parse(body or b"{}", kind())
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        found = json.loads(body or b"{}")
+        if not isinstance(found, dict):
+            raise json_format.ParseError("an object is wanted")
+        return json_format.ParseDict(found, kind())
+    except (json_format.ParseError, ValueError, RecursionError) as error:
         raise InvalidQuery(f"the body is no {kind.DESCRIPTOR.name} in protobuf's JSON: {error}") from error
 
 
@@ -100,7 +103,8 @@ async def _told(message: Message) -> Response:
 
 
 def _json(message: Message) -> bytes:
-    return json.dumps(json_format.MessageToDict(message), separators=(",", ":")).encode()
+    """Numbers that are 0 are said too; what is absent is absent."""
+    return json.dumps(json_format.MessageToDict(message, always_print_fields_with_no_presence=True), separators=(",", ":")).encode()
 
 
 def _refused(error: RouterError, status: int = 0) -> Response:
