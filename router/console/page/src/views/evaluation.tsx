@@ -74,7 +74,7 @@ function Found({ found, about }: { found: Evaluation; about: string }) {
       </Panel>
       <Panel title="In numbers" class="wide" about="Ahead: by how much more the judged policy is worth, in net, with its 95 % interval. Only an interval above zero is a win.">
         <div class="scroll" tabIndex={0} role="region" aria-label="Estimates in numbers">
-          <table>
+          <table class="judged">
             <thead>
               <tr>
                 <th scope="col">Policy</th>
@@ -123,7 +123,7 @@ function Line({ one, ours }: { one: PolicyEstimate; ours: boolean }) {
 }
 
 const ROW = 30;
-const NAMES = 210;
+const NAMES = 290;
 
 /** Quality and cost of each, side by side, with intervals. */
 function Forest({ rows }: { rows: PolicyEstimate[] }) {
