@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table console proto reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +94,9 @@ bench-policies: $(READY) ## Policies that learn while they serve, beside other l
 
 bench-table: $(READY) ## Have the bundled reasoners answer the questions of their own set of the benchmark (minutes)
 	@$(BIN)/python -m router.benchmark.reasoners $(ARGS)
+
+console: ## Build the console's page from router/console/page (Node and npm; the result is committed)
+	@cd router/console/page && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
 
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh

@@ -9,6 +9,9 @@ export type Change = { tenant: string; title: string; terms: (keyof Tenant)[]; b
 /** What was changed here, the first first. */
 export const changes = store<Change[]>([]);
 
+/** What a term that is not told came to before it was first changed here, by tenant and term. */
+export const untold = new Map<string, number>();
+
 const only = (tenant: Partial<Tenant>, terms: (keyof Tenant)[]): Partial<Tenant> =>
   Object.fromEntries(terms.filter((term) => tenant[term] !== undefined).map((term) => [term, tenant[term]]));
 

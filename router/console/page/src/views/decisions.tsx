@@ -12,6 +12,7 @@ import { Tree } from "../tree";
 import { Dot, Empty, Panel, Trouble } from "../ui";
 
 const ROW = 44;
+const HEAD = 30;
 const BEYOND = 12; // rows drawn above and below what is seen
 const PAGE = 500;
 const ORDERS = [["", "latest first"], ["DECISION_ORDER_COST", "dearest first"], ["DECISION_ORDER_DIFFICULTY", "most difficult first"], ["DECISION_ORDER_CONFIDENCE", "least certain first"]] as const;
@@ -165,7 +166,7 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
   const last = Math.min(found.total, Math.ceil((seen.top + seen.height) / ROW) + BEYOND);
   useLayoutEffect(() => {
     const box = ref.current!;
-    const look = () => see({ top: box.scrollTop, height: box.clientHeight });
+    const look = () => see({ top: box.scrollTop, height: box.clientHeight - HEAD });
     const observer = new ResizeObserver(look);
     observer.observe(box);
     box.addEventListener("scroll", look, { passive: true });
@@ -178,7 +179,7 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
     const box = ref.current!;
     move(next);
     if (next * ROW < box.scrollTop) box.scrollTop = next * ROW;
-    else if ((next + 1) * ROW > box.scrollTop + box.clientHeight) box.scrollTop = (next + 1) * ROW - box.clientHeight;
+    else if ((next + 1) * ROW > box.scrollTop + box.clientHeight - HEAD) box.scrollTop = (next + 1) * ROW - box.clientHeight + HEAD;
   };
   const page = Math.max(1, Math.floor(seen.height / ROW) - 1);
   const steps: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: found.total - 1 };
@@ -191,16 +192,14 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
   };
   const active = found.rows[at] ? `row-${at}` : undefined;
   return (
-    <div class="list" role="grid" aria-label="Decisions" aria-rowcount={found.total + 1} tabIndex={0} aria-activedescendant={active} onKeyDown={onKey} data-loaded={found.rows.length}>
+    <div ref={ref} class="list" role="grid" aria-label="Decisions" aria-rowcount={found.total + 1} tabIndex={0} aria-activedescendant={active} onKeyDown={onKey} data-loaded={found.rows.length}>
       <div class="row head" role="row" aria-rowindex={1}>
         {["When", "Asked", "Bought", "Ended", "Answer", "Sure", "Difficult", "Cost", "Worth"].map((name) => <span role="columnheader" key={name}>{name}</span>)}
       </div>
-      <div ref={ref} class="rows" role="rowgroup">
-        <div class="all" role="presentation" style={{ height: `${found.total * ROW}px` }}>
+      <div class="rows" role="rowgroup" style={{ height: `${found.total * ROW}px` }}>
           {Array.from({ length: Math.max(0, last - first) }, (_, index) => first + index).map((row) => (
             <Row key={row} row={row} line={found.rows[row]} active={row === at} open={found.rows[row]?.decisionId === open && !!open} pick={() => (move(row), turn({ id: found.rows[row]?.decisionId ?? "" }))} />
           ))}
-        </div>
       </div>
     </div>
   );

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Refusal } from "../api";
 import { asRefusal, useAsk, useNow } from "../asking";
-import { apply, changes, undo } from "../changing";
+import { apply, changes, undo, untold } from "../changing";
 import type { KnobName, Tenant } from "../contract";
 import { type Foresight, KNOBS, type Knob, between, difference, foresight, foresights, inWords, stepAt, tidy, touched, valueAt } from "../curve";
 import { ago, count, money, seconds, share } from "../format";
@@ -44,7 +44,7 @@ function Desk({ tenant, role, knob }: { tenant: string; role: Role; knob: Knob }
   const terms = mine ?? asked.data?.tenant;
   useEffect(() => setMine(undefined), [asked.data]);
   const range: [number, number] = points.length ? [points[0]!.at, points.at(-1)!.at] : [0, 1];
-  const now = terms?.[knob.term] ?? preview.data?.now ?? 0;
+  const now = terms?.[knob.term] ?? untold.get(`${tenant} ${knob.term}`) ?? preview.data?.now ?? 0;
   const [step, setStep] = useState<number>();
   const place = step ?? stepAt(now, range, knob.log);
   const at = step === undefined ? now : tidy(valueAt(step, range, knob.log), knob.log);
@@ -189,7 +189,10 @@ function Deed({ tenant, role, knob, terms, at, now, turned, drop }: Doing) {
     }
     work(false);
   };
-  const put = (from: Tenant) => apply(from, { title: knob.title, terms: touched(from, knob.term), after: { [knob.term]: at }, from: objective ? "its objective" : knob.told(now), to: knob.told(at) });
+  const put = (from: Tenant) => {
+    if (from[knob.term] === undefined) untold.set(`${tenant} ${knob.term}`, now);
+    return apply(from, { title: knob.title, terms: touched(from, knob.term), after: { [knob.term]: at }, from: objective ? "its objective" : knob.told(now), to: knob.told(at) });
+  };
   return (
     <section class="panel deed" aria-label="Apply and undo">
       {objective && <Note>This tenant's objective is {terms.floor !== undefined ? `a floor of ${share(terms.floor)}` : `a cap of ${money(terms.capMicrodollars)} a window`}, by which the worth of an answer is set. Applying a worth takes its place.</Note>}

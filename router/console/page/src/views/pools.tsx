@@ -21,7 +21,7 @@ export function PoolsView() {
         {data && !data.pools?.length ? (
           <Empty title="No pool is there" command="rheostat work">Start a worker, or name one in <code>worker.address</code>.</Empty>
         ) : (
-          <div class="scroll" tabIndex={0} role="region" aria-label="Pools">
+          <div class="scroll" tabIndex={0} role="region" aria-label="Pools, as a table">
             <table>
               <thead>
                 <tr>
@@ -50,7 +50,7 @@ export function PoolsView() {
         )}
       </Panel>
       <Panel title="Plans" class="wide" about={`${counted(data?.plans?.length, "plan")}, ${count(data?.plans?.filter((one) => one.served).length)} of them served now`}>
-        <div class="scroll" tabIndex={0} role="region" aria-label="Plans">
+        <div class="scroll" tabIndex={0} role="region" aria-label="Plans, as a table">
           <table>
             <thead>
               <tr>
