@@ -1,5 +1,6 @@
 /** The explorer: a tenant's latest decisions, searched, narrowed and ordered; one of them opens its compute tree. */
 
+import { Component } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Refusal, call, link } from "../api";
 import { asRefusal, useAsk } from "../asking";
@@ -13,7 +14,7 @@ import { Dot, Empty, Panel, Trouble } from "../ui";
 
 const ROW = 44;
 const HEAD = 30;
-const BEYOND = 12; // rows drawn above and below what is seen
+const BEYOND = 8; // rows drawn above and below what is seen
 const PAGE = 500;
 const ORDERS = [["", "latest first"], ["DECISION_ORDER_COST", "dearest first"], ["DECISION_ORDER_DIFFICULTY", "most difficult first"], ["DECISION_ORDER_CONFIDENCE", "least certain first"]] as const;
 
@@ -181,6 +182,7 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
     if (next * ROW < box.scrollTop) box.scrollTop = next * ROW;
     else if ((next + 1) * ROW > box.scrollTop + box.clientHeight - HEAD) box.scrollTop = (next + 1) * ROW - box.clientHeight + HEAD;
   };
+  const pick = useCallback((row: number, id: string) => (move(row), turn({ id })), []);
   const page = Math.max(1, Math.floor(seen.height / ROW) - 1);
   const steps: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: found.total - 1 };
   const onKey = (event: KeyboardEvent) => {
@@ -198,19 +200,33 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
       </div>
       <div class="rows" role="rowgroup" style={{ height: `${found.total * ROW}px` }}>
           {Array.from({ length: Math.max(0, last - first) }, (_, index) => first + index).map((row) => (
-            <Row key={row} row={row} line={found.rows[row]} active={row === at} open={found.rows[row]?.decisionId === open && !!open} pick={() => (move(row), turn({ id: found.rows[row]?.decisionId ?? "" }))} />
+            <Row key={row} row={row} line={found.rows[row]} active={row === at} open={found.rows[row]?.decisionId === open && !!open} pick={pick} />
           ))}
       </div>
     </div>
   );
 }
 
-function Row({ row, line, active, open, pick }: { row: number; line: DecisionLine | undefined; active: boolean; open: boolean; pick: () => void }) {
+type RowProps = { row: number; line: DecisionLine | undefined; active: boolean; open: boolean; pick: (row: number, id: string) => void };
+
+/** Drawn again only where it is another: while one scrolls, most are not. */
+class Row extends Component<RowProps> {
+  override shouldComponentUpdate(next: RowProps): boolean {
+    const { line, active, open } = this.props;
+    return next.line !== line || next.active !== active || next.open !== open;
+  }
+
+  render(props: RowProps) {
+    return drawn(props);
+  }
+}
+
+function drawn({ row, line, active, open, pick }: RowProps) {
   const place = { transform: `translateY(${row * ROW}px)` };
   if (!line) return <div class="row ghostly" role="row" aria-rowindex={row + 2} style={place}><span role="gridcell">…</span></div>;
   const state = STATES[line.state ?? "DECISION_STATE_UNSPECIFIED"];
   return (
-    <div id={`row-${row}`} class={`row ${active ? "active" : ""} ${open ? "open" : ""}`} role="row" aria-rowindex={row + 2} aria-selected={open} style={place} onClick={pick}>
+    <div id={`row-${row}`} class={`row ${active ? "active" : ""} ${open ? "open" : ""}`} role="row" aria-rowindex={row + 2} aria-selected={open} style={place} onClick={() => pick(row, line.decisionId)}>
       <span role="gridcell" title={clock(line.decideTime)}>{ago(line.decideTime)}</span>
       <span role="gridcell" class="text">{line.prompt || <em>not kept</em>}</span>
       <span role="gridcell" class="bought">{(line.plans ?? []).map((plan, index) => <i key={index} title={plan}><Dot of={plan} />{index === (line.plans?.length ?? 0) - 1 ? plan : ""}</i>)}</span>
