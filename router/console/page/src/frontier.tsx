@@ -31,12 +31,7 @@ export function Frontier(props: { points: Foresight[]; now: Foresight; thumb: Fo
           {constants.map(({ mark, of }) => (
             <Control key={mark} mark={mark} of={of} x={x} y={y} width={width} />
           ))}
-          {logged && !logged.refused && (
-            <g class="logged">
-              <Cross of={logged} x={x} y={y} />
-              <rect x={x(logged.cost.value ?? 0) - 5} y={y(logged.quality.value ?? 0) - 5} width="10" height="10" transform={`rotate(45 ${x(logged.cost.value ?? 0)} ${y(logged.quality.value ?? 0)})`} />
-            </g>
-          )}
+          {logged && !logged.refused && <Control of={logged} x={x} y={y} width={width} />}
           <circle class="now" cx={x(props.now.cost.value ?? 0)} cy={y(props.now.quality.value ?? 0)} r="7" />
           <Thumb of={props.thumb} x={x} y={y} width={width} />
         </svg>
@@ -75,25 +70,30 @@ function slab(one: Foresight, next: Foresight, x: Scale, y: Scale): string {
   return `${path([corner(one, "high"), corner(next, "high"), corner(next, "low"), corner(one, "low")])}Z`;
 }
 
-/** A control; at the edge, and dashed, where it lies outside. */
-function Control({ mark, of, x, y, width }: { mark: string; of: Foresight; x: Scale; y: Scale; width: number }) {
+/** A control, or without a mark what was done; at the edge, and dashed, where it lies outside. */
+function Control({ mark, of, x, y, width }: { mark?: string; of: Foresight; x: Scale; y: Scale; width: number }) {
   const [cx, cy] = [x(of.cost.value ?? 0), y(of.quality.value ?? 0)];
-  const [left, top] = [Math.min(Math.max(cx, EDGE.left + 10), width - EDGE.right - 2), Math.min(Math.max(cy, EDGE.top), HEIGHT - EDGE.bottom - 10)];
+  const [left, top] = [within(cx, EDGE.left + 10, width - EDGE.right - 2), within(cy, EDGE.top, HEIGHT - EDGE.bottom - 10)];
   const outside = Math.abs(left - cx) + Math.abs(top - cy) > 1;
   return (
-    <g class={outside ? "control outside" : "control"}>
-      <title>{`${mark}: ${share(of.quality.value)} for ${money(of.cost.value)}${outside ? ", further out than the plot goes" : ""}`}</title>
+    <g class={`${mark ? "control" : "logged"} ${outside ? "outside" : ""}`}>
+      <title>{`${mark ?? "what was done"}: ${share(of.quality.value)} for ${money(of.cost.value)}${outside ? ", further out than the plot goes" : ""}`}</title>
       {!outside && <Cross of={of} x={x} y={y} />}
-      <circle cx={left} cy={top} r="8.5" />
-      <text x={left} y={top + 3.5}>{mark}</text>
+      {mark ? <circle cx={left} cy={top} r="8.5" /> : <rect x={left - 5} y={top - 5} width="10" height="10" transform={`rotate(45 ${left} ${top})`} />}
+      {mark && <text x={left} y={top + 3.5}>{mark}</text>}
     </g>
   );
 }
 
+const within = (value: number, low: number, high: number) => Math.min(Math.max(value, low), high);
+
+/** Both intervals, as far as the plot goes. */
 function Cross({ of, x, y }: { of: Foresight; x: Scale; y: Scale }) {
-  const [cx, cy] = [x(of.cost.value ?? 0), y(of.quality.value ?? 0)];
   if (of.refused) return null;
-  return <path class="cross" d={`M${x(of.cost.low ?? 0)} ${cy}H${x(of.cost.high ?? 0)}M${cx} ${y(of.quality.low ?? 0)}V${y(of.quality.high ?? 0)}`} />;
+  const across = (value: number | undefined) => within(x(value ?? 0), x(x.domain[0]), x(x.domain[1]));
+  const up = (value: number | undefined) => within(y(value ?? 0), y(y.domain[1]), y(y.domain[0]));
+  const [cx, cy] = [across(of.cost.value), up(of.quality.value)];
+  return <path class="cross" d={`M${across(of.cost.low)} ${cy}H${across(of.cost.high)}M${cx} ${up(of.quality.low)}V${up(of.quality.high)}`} />;
 }
 
 function Thumb({ of, x, y, width }: { of: Foresight; x: Scale; y: Scale; width: number }) {
