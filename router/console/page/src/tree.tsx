@@ -2,14 +2,15 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { useAsk } from "./asking";
-import type { DecisionLine, Explanation, Stage } from "./contract";
+import type { DecisionLine, DecisionPage, Explanation, Stage } from "./contract";
 import { clock, count, counted, money, number, seconds, share } from "./format";
 import { Busy, Copy, Dot, Legend, Parts, PlanName, Trouble } from "./ui";
 
 const FATES = { kept: "var(--quality)", discarded: "var(--warn)", cancelled: "var(--bad)", read: "var(--plain-2)", scored: "var(--c3)" };
 const SOURCES: Record<string, string> = { REWARD_SOURCE_VERIFIER: "a verifier", REWARD_SOURCE_USER: "the user", REWARD_SOURCE_JUDGE: "a judge", REWARD_SOURCE_UNIT_TEST: "the tests of a program" };
 
-export function Tree({ tenant, id, line, close }: { tenant: string; id: string; line: DecisionLine | undefined; close: () => void }) {
+export function Tree({ tenant, id, close }: { tenant: string; id: string; close: () => void }) {
+  const line = useAsk<DecisionPage>("OperationsService/ListDecisions", { tenant, search: id, pageSize: 1 }).data?.decisions?.[0];
   const { data, error, busy } = useAsk<Explanation>("RouterService/ExplainDecision", { decisionId: id, tenant });
   const ref = useRef<HTMLElement>(null);
   useEffect(() => {
@@ -25,7 +26,7 @@ export function Tree({ tenant, id, line, close }: { tenant: string; id: string; 
       </header>
       <div class="body">
         <div class="root">
-          <p class="prompt">{line?.prompt || <em>The prompt is not kept.</em>}</p>
+          <p class="prompt">{line && (line.prompt || <em>The prompt is not kept.</em>)}</p>
           <Facts line={line} />
         </div>
         {busy && !data && <Busy>Reading the log</Busy>}

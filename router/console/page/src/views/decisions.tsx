@@ -87,7 +87,7 @@ export function DecisionsView({ tenant }: { tenant: string }) {
         <Trouble error={found.error} />
         {!found.busy && !found.rows.length && !found.error ? <Nothing tenant={tenant} filtered={Object.keys(narrowed).length > 3 || !!narrowed.search || !!narrowed.plan} /> : <Rows found={found} open={open} />}
       </Panel>
-      {open && <Tree tenant={tenant} id={open} line={found.rows.find((one) => one.decisionId === open)} close={close} />}
+      {open && <Tree tenant={tenant} id={open} key={open} close={close} />}
     </div>
   );
 }
@@ -194,7 +194,7 @@ function Rows({ found, open }: { found: Found & { want: (row: number) => void };
   };
   const active = found.rows[at] ? `row-${at}` : undefined;
   return (
-    <div ref={ref} class="list" role="grid" aria-label="Decisions" aria-rowcount={found.total + 1} tabIndex={0} aria-activedescendant={active} onKeyDown={onKey} data-loaded={found.rows.length}>
+    <div ref={ref} class="list" role="grid" aria-label="Decisions" aria-rowcount={found.total + 1} tabIndex={0} aria-activedescendant={active} onKeyDown={onKey} data-loaded={found.rows.length} aria-busy={found.busy}>
       <div class="row head" role="row" aria-rowindex={1}>
         {["When", "Asked", "Bought", "Ended", "Answer", "Sure", "Difficult", "Cost", "Worth"].map((name) => <span role="columnheader" key={name}>{name}</span>)}
       </div>
