@@ -3,9 +3,9 @@
 #
 # **Question.** What did my question cost, and why?
 #
-# Rheostat answers questions with language models and decides for each how much that is worth. What it can buy are *plans*: a model, a strategy of asking
-# it (once, several times with a vote, as a search), and a ceiling. Here we start a whole service of our own, with the tiny models that come with it,
-# ask it four questions from trivial to hard, and read their *receipts*.
+# Rheostat answers questions with language models and decides for each how much that is worth. What it can buy are *plans*: a model, a strategy of
+# asking it (once, several times with a vote, as a search), and a ceiling. Here we start a whole service of our own, with the tiny models that come
+# with it, ask it four questions from trivial to hard, and read their *receipts*.
 
 # %%
 import tempfile
@@ -33,11 +33,11 @@ for name, where in running.parts.items():
     print(f"{name:<13} {where}".replace(str(data), "<data>"))
 
 # %% [markdown]
-# That is all of a service: a gRPC door, a worker process with the models, a Redis and a decision log. In daily life `make serve` starts it, and your
-# program has the client only.
+# That is all of a service: a gRPC door, a worker process with the models, a Redis and a decision log. In daily life `make serve` starts it, and
+# your program has the client only.
 #
-# The questions are stories about things gained and lost, of levels 1, 3, 5 and 8. They were held out when the models were trained. A right answer is
-# worth 1,000 micro-dollars to us: this number is the *knob* that sets how much is spent.
+# The questions are stories about things gained and lost, of levels 1, 3, 5 and 8. They were held out when the models were trained. A right answer
+# is worth 1,000 micro-dollars to us: this number is the *knob* that sets how much is spent.
 
 # %%
 VALUE = 1_000.0
@@ -53,12 +53,12 @@ for problem in paper:
     print(f"   answered {told}; the right answer is {problem.answer!r}")
 
 # %% [markdown]
-# A receipt has a line for each *stage*: the service bought a plan, looked at what came back, and decided again. What was written and thrown away is in it
-# too.
+# A receipt has a line for each *stage*: the service bought a plan, looked at what came back, and decided again. What was written and thrown away is
+# in it too.
 #
-# **Why these plans?** Before every purchase the service forecasts for each plan P(right), the probability that its answer will be right, and what it will
-# cost. It buys what is worth most: the value of a right answer times P(right), less the cost, counting what the evidence will let it decide next. The
-# decision log keeps all of this, and `explain` reads it back.
+# **Why these plans?** Before every purchase the service forecasts for each plan P(right), the probability that its answer will be right, and what
+# it will cost. It buys what is worth most: the value of a right answer times P(right), less the cost, counting what the evidence will let it decide
+# next. The decision log keeps all of this, and `explain` reads it back.
 
 # %%
 for number, final in enumerate(finals):
@@ -80,7 +80,9 @@ for colour, place in (("tab:blue", 0), ("tab:red", -1)):
     axes.errorbar(cost, success, ends, marker=".", capsize=2, color=colour, label=f"level {paper[place].level}: forecasts, 90 % intervals")
     bought = forecasts[finals[place].receipt.stages[0].plan]
     axes.plot(bought.cost_microdollars, bought.success, "*", markersize=15, color=colour, label=f"bought first: {bought.plan}")
-axes.set(xscale="log", xlabel="expected cost, micro-dollars (log scale)", ylabel="P(right)", ylim=(0, 1.05), title="What each plan was expected to bring")
+axes.set(
+    xscale="log", xlabel="expected cost, micro-dollars (log scale)", ylabel="P(right)", ylim=(0, 1.05), title="What each plan was expected to bring"
+)
 axes.legend(fontsize=8)
 plt.show()
 
@@ -102,6 +104,6 @@ assert costs[-1] > costs[0]
 assert rewards == [float(was) for was in right]
 stack.close()
 print(
-    f"Conclusion: a question costs what was bought for it, to the micro-dollar, and no more is bought than it seems worth: {costs[0]} micro-dollars for"
-    f" the easiest of our questions, {costs[-1]} for the hardest, {sum(right)} of {len(right)} right."
+    f"Conclusion: a question costs what was bought for it, to the micro-dollar, and no more is bought than it seems worth: {costs[0]} micro-dollars"
+    f" for the easiest of our questions, {costs[-1]} for the hardest, {sum(right)} of {len(right)} right."
 )

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Gain curves and difficulty
 #
-# **Question.** How does the chance of a right answer grow with the number of samples, for easy and for hard questions, and is that what is predicted?
+# **Question.** How does the chance of a right answer grow with the number of samples, for easy and for hard questions, and is that what is
+# predicted?
 #
-# A *sample* is one answer that a model draws at random. To draw N of them and to give the most frequent one is a *majority vote*. A *gain curve* is the
-# share of questions that come out right, as a function of N. Two curves bound what samples can do:
+# A *sample* is one answer that a model draws at random. To draw N of them and to give the most frequent one is a *majority vote*. A *gain curve* is
+# the share of questions that come out right, as a function of N. Two curves bound what samples can do:
 #
 # - *majority of N*: how often the most frequent answer is right;
 # - *one of N* (pass@N): how often a right one is among them at all, which only a faultless judge could make use of.
@@ -32,8 +33,8 @@ vote = next(plan for plan in plans if plan.id == "small-vote")
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# **What is true.** The middle one of the bundled models, `small`, answers each question 12 times. The questions are of the split that neither model nor
-# predictor has learned from.
+# **What is true.** The middle one of the bundled models, `small`, answers each question 12 times. The questions are of the split that neither model
+# nor predictor has learned from.
 
 # %%
 papers = {}
@@ -46,8 +47,8 @@ for row in attempts("small", SAMPLES, vote.price, paper):
     drawn[row["query"]].append((row["answer"], bool(row["quality"])))
 
 # %% [markdown]
-# With 12 samples at hand, curves for fewer are means over random subsets of them. A vote that is tied is decided by chance; an answer that cannot be read
-# is no vote.
+# With 12 samples at hand, curves for fewer are means over random subsets of them. A vote that is tied is decided by chance; an answer that cannot
+# be read is no vote.
 
 
 # %%
@@ -70,9 +71,9 @@ def curves(answers: list[tuple[str | None, bool]], subsets: int = 60) -> np.ndar
 truth = {name: np.stack([curves(drawn[problem.question]) for problem in part]) for name, part in papers.items()}  # (questions, 2, SAMPLES)
 
 # %% [markdown]
-# **What is predicted.** From the text of a question alone the predictor forecasts how likely a vote of 16 is right; and it has learned from the log how
-# far samples of one question agree, which makes a whole curve of it. `PlanQuery` with `curves` tells callers the same. It also gives the point of
-# *saturation*: the number of samples beyond which no more are worth their price.
+# **What is predicted.** From the text of a question alone the predictor forecasts how likely a vote of 16 is right; and it has learned from the log
+# how far samples of one question agree, which makes a whole curve of it. `PlanQuery` with `curves` tells callers the same. It also gives the point
+# of *saturation*: the number of samples beyond which no more are worth their price.
 
 # %%
 predictor, predicted, enough = Learned(), {}, {}
@@ -107,9 +108,9 @@ panels[0].legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# What to look for: the first sample says nearly everything about an easy question. For a hard one right answers go on turning up among the samples, but a
-# vote does not find them, because the wrong ones agree as well. What is worth buying there is a judge, or a better model, and not more votes. Which of
-# the two kinds a question is can be told from its text.
+# What to look for: the first sample says nearly everything about an easy question. For a hard one right answers go on turning up among the samples,
+# but a vote does not find them, because the wrong ones agree as well. What is worth buying there is a judge, or a better model, and not more votes.
+# Which of the two kinds a question is can be told from its text.
 
 # %%
 easy, hard = (truth[name].mean(axis=0) for name in LEVELS)
@@ -117,14 +118,14 @@ gains = {name: [float(truth[name][:, side, -1].mean() - truth[name][:, side, 0].
 off = {name: float(predicted[name].mean() - truth[name][:, 0].mean()) for name in LEVELS}
 for name in LEVELS:
     vote_gain, any_gain = gains[name]
-    print(f"{name}: {SAMPLES} samples instead of one gain a vote {vote_gain:+.2f}, a faultless judge {any_gain:+.2f}; predicted less true: {off[name]:+.2f};")
-    print(f"   saturation of the vote, in the median: {enough[name]:.0f} samples")
+    print(f"{name}: {SAMPLES} samples instead of one gain a vote {vote_gain:+.2f}, a faultless judge {any_gain:+.2f};")
+    print(f"   predicted less true: {off[name]:+.2f}; saturation of the vote, in the median: {enough[name]:.0f} samples")
 assert easy[0, 0] > hard[0, 0] + 0.2
 assert gains["hard (levels 7 and 8)"][1] > gains["hard (levels 7 and 8)"][0]
 assert gains["hard (levels 7 and 8)"][1] > gains["easy (levels 1 to 3)"][1]
 assert predicted["easy (levels 1 to 3)"].mean() > predicted["hard (levels 7 and 8)"].mean() + 0.2
 print(
-    f"Conclusion: on easy questions the first sample is right {easy[0, 0]:.0%} of the time, and a vote of {SAMPLES} {easy[0, -1]:.0%}; on hard ones it is"
-    f" right {hard[0, 0]:.0%} of the time, a right answer is among {SAMPLES} samples {hard[1, -1]:.0%} of the time, and a vote finds it {hard[0, -1]:.0%} of the"
-    " time. The prediction tells the two kinds apart before anything is bought."
+    f"Conclusion: on easy questions the first sample is right {easy[0, 0]:.0%} of the time, and a vote of {SAMPLES} {easy[0, -1]:.0%}; on hard ones"
+    f" it is right {hard[0, 0]:.0%} of the time, a right answer is among {SAMPLES} samples {hard[1, -1]:.0%} of the time, and a vote finds it"
+    f" {hard[0, -1]:.0%} of the time. The prediction tells the two kinds apart before anything is bought."
 )

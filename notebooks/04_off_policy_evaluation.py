@@ -3,9 +3,10 @@
 #
 # **Question.** Would policy B have been better than policy A, by A's own log?
 #
-# A *policy* decides which plan to buy. A's log tells what A's purchases came to, and nothing of those it did not make. Still it can say what B would have
-# earned, provided that A left something to chance and wrote down with which chance, the *propensity*. A row that B would have chosen twice as often as A did
-# counts twice: that factor is the *importance ratio*. Where B would do what A never does the log says nothing, and no arithmetic helps.
+# A *policy* decides which plan to buy. A's log tells what A's purchases came to, and nothing of those it did not make. Still it can say what B
+# would have earned, provided that A left something to chance and wrote down with which chance, the *propensity*. A row that B would have chosen
+# twice as often as A did counts twice: that factor is the *importance ratio*. Where B would do what A never does the log says nothing, and no
+# arithmetic helps.
 
 # %%
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ from router.types import Evidence, Knobs
 VALUE = 1_000.0  # micro-dollars that a right answer is worth
 
 # %% [markdown]
-# **The world.** The package carries a table in which three plans answered the same 1,000 questions. So for once the truth is known: what every policy earns
-# can be counted. A purchase is worth the value of a right answer, if it is one, less what it cost.
+# **The world.** The package carries a table in which three plans answered the same 1,000 questions. So for once the truth is known: what every
+# policy earns can be counted. A purchase is worth the value of a right answer, if it is one, less what it cost.
 
 # %%
 board = load(BUNDLED)
@@ -51,12 +52,12 @@ def chances(name: str, options: dict[str, object], exploration: float) -> np.nda
 
 
 # %% [markdown]
-# **The policies.** A always buys `small-solve`, but for a share of its decisions, the *exploration*, which it draws evenly among all plans. B is Rheostat's
-# allocator, which buys what is worth most by forecast, question by question; it may buy once only, so it need not look ahead.
+# **The policies.** A always buys `small-solve`, but for a share of its decisions, the *exploration*, which it draws evenly among all plans. B is
+# Rheostat's allocator, which buys what is worth most by forecast, question by question; it may buy once only, so it need not look ahead.
 #
-# **The estimators.** *IPS* takes the mean of the rewards times their ratios. *SNIPS* divides by the sum of the ratios, which makes up for having drawn
-# too many or too few of some. The *doubly robust* estimator (DR) begins with what a model says of every question, and has the log correct that: it is
-# right where either the model or the propensities are.
+# **The estimators.** *IPS* takes the mean of the rewards times their ratios. *SNIPS* divides by the sum of the ratios, which makes up for having
+# drawn too many or too few of some. The *doubly robust* estimator (DR) begins with what a model says of every question, and has the log correct
+# that: it is right where either the model or the propensities are.
 
 # %%
 B, TRUTH_OF_A = chances("allocator", {"look_ahead": False}, 0.0), float(worth[:, 1].mean())
@@ -79,8 +80,9 @@ def logged(by: np.ndarray, seed: int) -> Trials:
 
 
 # %% [markdown]
-# How much of the log speaks of B is told by its *effective sample size*: a log with very unequal ratios is worth no more than so many equal ones. We
-# take five logs of A, from nearly no exploration to nothing else.
+# How much of the log speaks of B is told by its *effective sample size*: a log with very unequal ratios is worth no more than so many equal ones.
+# We take five logs of A, from nearly no exploration to nothing else.
+
 
 # %%
 @dataclass(frozen=True)
@@ -125,9 +127,9 @@ axes.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Can the intervals be believed?** One log proves little. So A's dice are thrown 200 times over the same questions at 15 % exploration, and we count how
-# often the interval of DR covers the truth, and how often the log says that B is better than A when it is. The two are compared pairwise, on one log, so
-# that what moves both does not widen the interval.
+# **Can the intervals be believed?** One log proves little. So A's dice are thrown 200 times over the same questions at 15 % exploration, and we
+# count how often the interval of DR covers the truth, and how often the log says that B is better than A when it is. The two are compared pairwise,
+# on one log, so that what moves both does not widen the interval.
 
 # %%
 TIMES, covered, better, by_a = 200, 0, 0, acting(0.15)
@@ -147,7 +149,7 @@ assert found[0].effective < found[2].effective < found[-1].effective
 assert width[0.05] > width[0.4]
 assert covered / TIMES > 0.9
 print(
-    f"Conclusion: B earns {truth:.0f} micro-dollars a question and A {TRUTH_OF_A:.0f}; a log of A with 15 % left to chance said so in {better / TIMES:.0%} of"
-    f" 200 throws of the dice, and its 95 % interval covered the truth in {covered / TIMES:.0%}. With 5 % left to chance the same log is worth"
-    f" {found[0].effective:.0f} decisions instead of {found[2].effective:.0f}, and with nothing left to chance it says nothing."
+    f"Conclusion: B earns {truth:.0f} micro-dollars a question and A {TRUTH_OF_A:.0f}; a log of A with 15 % left to chance said so in"
+    f" {better / TIMES:.0%} of {TIMES} throws of the dice, and its 95 % interval covered the truth in {covered / TIMES:.0%}. With 5 % left to chance"
+    f" such a log is worth {found[0].effective:.0f} decisions instead of {found[2].effective:.0f}, and with nothing left to chance it says nothing."
 )

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Retraining from logs
 #
-# **Question.** What does a log of N decisions teach, and does the predictor that was fitted to it beat the old one on questions that neither has seen?
+# **Question.** What does a log of N decisions teach, and does the predictor that was fitted to it beat the old one on questions that neither has
+# seen?
 #
-# The predictor is what routing stands on: of each plan it forecasts P(right) for a question. It learns from the decision log and from nothing else: what
-# was asked, what was bought with which chance, and what the answer was said to be worth. A decision shows the outcome of one plan only.
+# The predictor is what routing stands on: of each plan it forecasts P(right) for a question. It learns from the decision log and from nothing else:
+# what was asked, what was bought with which chance, and what the answer was said to be worth. A decision shows the outcome of one plan only.
 
 # %%
 import tempfile
@@ -34,9 +35,9 @@ data = Path(folder.name)
 featurizer = Featurizer(encoders.build("static"))
 
 # %% [markdown]
-# **The log.** The package carries a table of what its three models answered to 1,000 questions. For 600 of them one plan each is drawn evenly, as a service
-# would that explores everything, and `import_table` (the command `rheostat import`) makes of it the log of these decisions. The other 400 questions are
-# held out, and for these all three outcomes are known.
+# **The log.** The package carries a table of what its three models answered to 1,000 questions. For 600 of them one plan each is drawn evenly, as a
+# service would that explores everything, and `import_table` (the command `rheostat import`) makes of it the log of these decisions. The other 400
+# questions are held out, and for these all three outcomes are known.
 
 # %%
 asked: dict[str, dict[str, dict[str, object]]] = {}
@@ -56,8 +57,8 @@ def log_of(count: int) -> Path:
 
 
 # %% [markdown]
-# **Retraining**, for logs of growing length. This is what `rheostat retrain` does: several families of models are tried on held-out folds of the log, the
-# best is calibrated, and where there is too little to learn from the base rate of each plan remains.
+# **Retraining**, for logs of growing length. This is what `rheostat retrain` does: several families of models are tried on held-out folds of the
+# log, the best is calibrated, and where there is too little to learn from the base rate of each plan remains.
 
 # %%
 plans = [plan.plan(name) for name, plan in Settings().plans.items() if name in PLAN_OF.values()]
@@ -84,8 +85,8 @@ for size in SIZES:
 # - *length*: logistic regression on the length of the question;
 # - *shuffled*: the new predictor, given the description of another question.
 
-# %%
 
+# %%
 def family(text: str) -> str:
     """The kind of question, which the table knows and the service does not."""
     return str(next(iter(asked[text].values()))["category"]).rpartition("/")[0]
@@ -115,11 +116,17 @@ def by_length() -> np.ndarray:
 
 
 judged = {f"{size} decisions": forecast(predictor, own) for size, predictor in predictors.items()}
-judged |= {"base rate": shares(False), "category": shares(True), "length": by_length(), "shuffled": forecast(predictors[SIZES[-1]], rng.permutation(own))}
+judged |= {
+    "base rate": shares(False),
+    "category": shares(True),
+    "length": by_length(),
+    "shuffled": forecast(predictors[SIZES[-1]], rng.permutation(own)),
+}
 
 # %% [markdown]
-# **Judged on held-out questions.** The *Brier score* is the mean squared distance between a forecast and what came of it: 0 is perfect, and lower is better.
-# *AUC* is the chance that of a right and a wrong answer the right one was forecast higher. Whole questions are resampled for the intervals.
+# **Judged on held-out questions.** The *Brier score* is the mean squared distance between a forecast and what came of it: 0 is perfect, and lower
+# is better. *AUC* is the chance that of a right and a wrong answer the right one was forecast higher. Whole questions are resampled for the
+# intervals.
 
 # %%
 group = np.repeat(np.arange(len(held_out)), len(plans))
@@ -152,7 +159,7 @@ assert all(low > 0 for _, low, _ in gains.values())
 folder.cleanup()
 best = min((name for name in found if not name.endswith("decisions")), key=lambda name: found[name]["brier"].value)
 print(
-    f"Conclusion: {SIZES[0]} decisions teach base rates and {SIZES[-1]} teach more: the new predictor's Brier score is {gains[old][0]:.3f} lower than the"
-    f" old one's [{gains[old][1]:.3f}, {gains[old][2]:.3f}], and {gains[best][0]:.3f} [{gains[best][1]:.3f}, {gains[best][2]:.3f}] lower than that of the"
-    f" best control, {best}. Given the descriptions of other questions it loses everything: what it knows is in the question."
+    f"Conclusion: {SIZES[0]} decisions teach base rates at best and {SIZES[-1]} teach more: the new predictor's Brier score is {gains[old][0]:.3f}"
+    f" [{gains[old][1]:.3f}, {gains[old][2]:.3f}] lower than the old one's, and {gains[best][0]:.3f} [{gains[best][1]:.3f}, {gains[best][2]:.3f}]"
+    f" lower than that of the best control, {best}. Given the descriptions of other questions it loses everything: what it knows is in the question."
 )
