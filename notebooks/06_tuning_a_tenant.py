@@ -21,6 +21,7 @@ from rheostat.client import Client
 from rheostat.v1 import evaluation_pb2, router_service_pb2, tenant_pb2, tenant_service_pb2
 from rheostat.v1.tenant_service_pb2_grpc import TenantServiceStub
 
+from policies.metrics import hull, quality_at
 from router.app import service
 from router.benchmark.board import load
 from router.benchmark.run import BUNDLED
@@ -87,21 +88,22 @@ for one in plans:
 AT_MOST = 60.0
 chosen, chosen_one = max((point for point in points if point[1].cost_microdollars.value <= AT_MOST), key=lambda point: point[0])
 now_one = dict(points)[NOW]
-constants = sorted((one.cost_microdollars.value, one.quality.value) for one in plans)
-mixture = float(np.interp(chosen_one.cost_microdollars.value, *zip(*constants, strict=True)))
+mixtures = hull(*(np.array([getattr(one, name).value for one in plans]) for name in ("cost_microdollars", "quality")))
+mixture = quality_at(mixtures, chosen_one.cost_microdollars.value)
 figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="tight")
 
 
 def drawn(one: evaluation_pb2.PolicyEstimate, **style: object) -> None:
     """A point with both intervals."""
     x, y = one.cost_microdollars, one.quality
-    axes.errorbar(x.value, y.value, [[y.value - y.low], [y.high - y.value]], [[x.value - x.low], [x.high - x.value]], capsize=2, **style)
+    ends = [[[max(0.0, side.value - side.low)], [max(0.0, side.high - side.value)]] for side in (y, x)]
+    axes.errorbar(x.value, y.value, *ends, capsize=2, **style)
 
 
 axes.plot([one.cost_microdollars.value for _, one in points], [one.quality.value for _, one in points], color="tab:blue")
 for place, (_, one) in enumerate(points):
     drawn(one, marker="o", color="tab:blue", label="along the knob, 95 % intervals" if not place else None)
-axes.plot(*zip(*constants, strict=True), "--", color="0.6", label="static mixtures of constant plans")
+axes.plot(*mixtures, "--", color="0.6", label="static mixtures of constant plans")
 for place, one in enumerate(plans):
     drawn(one, marker="s", color="0.5", label="constant plans" if not place else None)
 axes.plot(chosen_one.cost_microdollars.value, chosen_one.quality.value, "*", markersize=18, color="tab:red", label=f"chosen: value {chosen:.0f}")
@@ -159,5 +161,5 @@ verdict = "above" if chosen_one.quality.low > mixture else "not surely above"
 print(
     f"Conclusion: turned from {NOW:.0f} to {chosen:.0f} the log expects {chosen_one.quality.value:.1%} right instead of {now_one.quality.value:.1%},"
     f" for {chosen_one.cost_microdollars.value:.0f} micro-dollars a question instead of {now_one.cost_microdollars.value:.0f}; a static mixture of"
-    f" that cost would give {mixture:.1%}, so the interval lies {verdict} it. Once turned, the next request differs: {now_plan} instead of {then_plan}."
+    f" that cost would give {mixture:.1%}: the interval lies {verdict} it. Turned, the next request differs: {now_plan} instead of {then_plan}."
 )

@@ -174,7 +174,7 @@ assert mean["small-solve"][2] < mean["small-tie"][2] < mean["small-vote"][2]
 stack.close()
 low, high = wilson(mean["small-tie"][0] * len(paper), len(paper))
 print(
-    f"Conclusion: one file and one line of settings. It passes {passed} conformance tests, the router buys it, and it takes {mean['small-tie'][1]:.1f}"
-    f" samples a question. Right {mean['small-tie'][0]:.0%} [{low:.0%}, {high:.0%}], where one sample is {mean['small-solve'][0]:.0%} and a vote"
-    f" {mean['small-vote'][0]:.0%}: {len(paper)} questions are too few to tell them apart, and the log will."
+    f"Conclusion: one file and one line of settings. It passes {passed} conformance tests, the router buys it, and it takes"
+    f" {mean['small-tie'][1]:.1f} samples a question. Right {mean['small-tie'][0]:.0%} [{low:.0%}, {high:.0%}], where one sample is"
+    f" {mean['small-solve'][0]:.0%} and a vote {mean['small-vote'][0]:.0%}: {len(paper)} questions are too few to tell them apart, and the log will."
 )
