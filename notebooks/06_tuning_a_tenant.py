@@ -30,7 +30,7 @@ from router.settings import ServerSettings, Settings
 from router.terms import TenantSettings
 
 write_logs()
-TENANT, DECISIONS, NOW = "shop", 450, 5_000.0
+TENANT, DECISIONS, NOW = "shop", 300, 5_000.0
 ITEMS = {"nano-direct": ("nano", 0), "small-solve": ("small", 0), "large-solve": ("large", 0)}
 terms = TenantSettings(value=NOW, exploration=0.4, max_stages=1, plans=list(ITEMS), cache=False)
 stack = ExitStack()  # what it has opened is closed in the last cell
