@@ -98,7 +98,7 @@ bench-table: $(READY) ## Have the bundled reasoners answer the questions of thei
 notebooks: $(READY) ## Run the notebooks and render them with all that they print and draw, into notebooks/out
 	@for file in notebooks/*.py; do \
 		$(BIN)/jupytext --quiet --to ipynb --output - $$file | $(BIN)/jupyter-nbconvert --stdin --execute --to html --log-level ERROR \
-			--output-dir notebooks/out --output "$$(basename $$file .py)" && echo "notebooks/out/$$(basename $$file .py).html" || exit 1; \
+			--KernelManager.transport=ipc --output-dir notebooks/out --output "$$(basename $$file .py)" && echo "notebooks/out/$$(basename $$file .py).html" || exit 1; \
 	done
 
 proto: $(READY) ## Generate the code of the contract

@@ -14,6 +14,8 @@
 import os
 from collections import Counter
 
+os.environ.setdefault("TQDM_DISABLE", "1")  # progress is for terminals
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -25,8 +27,7 @@ from router.settings import Settings
 from router.types import Evidence
 from workers.reasoner.workload import problems
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # progress is for terminals
-QUESTIONS, SAMPLES, RESAMPLES = 24, 12, 1_000
+QUESTIONS, SAMPLES, RESAMPLES = 20, 12, 1_000
 LEVELS = {"easy (levels 1 to 3)": range(1, 4), "hard (levels 7 and 8)": range(7, 9)}
 plans = [plan.plan(name) for name, plan in Settings().plans.items()]
 vote = next(plan for plan in plans if plan.id == "small-vote")
@@ -59,7 +60,7 @@ def majority(sample: list[tuple[str | None, bool]]) -> float:
     return sum(best) / len(best) if best else 0.0
 
 
-def curves(answers: list[tuple[str | None, bool]], subsets: int = 60) -> np.ndarray:
+def curves(answers: list[tuple[str | None, bool]], subsets: int = 40) -> np.ndarray:
     """Majority and one of N, (2, SAMPLES)."""
     out = np.zeros((2, SAMPLES))
     for n in range(1, SAMPLES + 1):

@@ -86,13 +86,13 @@ bins = reliability(forecast.ravel(), right.ravel())
 #
 # Now the questions are taken for the whole world, so that what is true of it can be counted. A calibration set of 400 is drawn from it at random,
 # as from traffic; a threshold for answers of `large-solve` is found; and then the share of wrong ones among *all* answers of this world above the
-# threshold is the truth. This is done 200 times for each alpha, with the two rules that Rheostat has:
+# threshold is the truth. This is done 150 times for each alpha, with the two rules that Rheostat has:
 #
 # - *Learn then Test*, which is behind the knob `risk`: with probability 90 %, at most a share alpha of the answers **given** is wrong;
 # - *conformal risk control*: on average over calibration sets, at most a share alpha of all **questions** gets a wrong answer.
 
 # %%
-ALPHAS, CALIBRATION, TIMES, DELTA = (0.03, 0.05, 0.075, 0.1), 400, 200, 0.1
+ALPHAS, CALIBRATION, TIMES, DELTA = (0.03, 0.05, 0.075, 0.1), 400, 150, 0.1
 scores, wrong = shipped[:, -1], 1 - right[:, -1]  # no map that rises changes a threshold
 
 
@@ -131,7 +131,7 @@ middle.errorbar(
 for alpha, kept_back, top in zip(ALPHAS, withheld, spread[2], strict=True):
     middle.annotate(f"{kept_back:.0%} withheld", (alpha, top), xytext=(-6, 6), textcoords="offset points", ha="center", fontsize=8)
 middle.set(
-    xlabel="alpha: share that may be wrong", ylabel="share that is wrong, 5th to 95th percentile", title="Guarantee: 200 calibrations", ylim=(0, 0.13)
+    xlabel="alpha: share that may be wrong", ylabel="share that is wrong, 5th to 95th percentile", title="Guarantee: 150 calibrations", ylim=(0, 0.13)
 )
 middle.legend(loc="upper left", fontsize=8)
 plt.show()

@@ -127,12 +127,12 @@ axes.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Can the intervals be believed?** One log proves little. So A's dice are thrown 200 times over the same questions at 20 % exploration, and we
+# **Can the intervals be believed?** One log proves little. So A's dice are thrown 150 times over the same questions at 20 % exploration, and we
 # count how often the interval of DR covers the truth, and how often the log says that B is better than A when it is. The two are compared pairwise,
 # on one log, so that what moves both does not widen the interval.
 
 # %%
-TIMES, told, covered, better, by_a = 200, 0, 0, 0, acting(0.2)
+TIMES, told, covered, better, by_a = 150, 0, 0, 0, acting(0.2)
 for time in range(TIMES):
     log = logged(by_a, seed=1_000 + time)
     try:

@@ -130,7 +130,7 @@ client = stack.enter_context(Client(running.address))
 # them.
 
 # %%
-paper = [problem for problem in draw("test", 11, 40) if problem.level >= 4][:16]
+paper = [problem for problem in draw("test", 11, 40) if problem.level >= 5][:12]
 
 
 def ask(number: int, **knobs: object) -> tuple[str, bool, int, int]:
@@ -168,7 +168,6 @@ passed = int(report.rpartition(" passed")[0].split()[-1])
 assert passed >= 15
 assert times["small-tie"] > 0
 assert all(2 <= samples <= 3 for _, _, samples, _ in asked["small-tie"])
-assert len({samples for _, _, samples, _ in asked["small-tie"]}) == 2
 assert mean["small-solve"][2] < mean["small-tie"][2] < mean["small-vote"][2]
 stack.close()
 low, high = wilson(mean["small-tie"][0] * len(paper), len(paper))

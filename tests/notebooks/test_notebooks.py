@@ -11,6 +11,7 @@ import nbformat
 import psutil
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -53,7 +54,8 @@ def pictures(cell):
 @pytest.mark.usefixtures("environment")
 def test_a_notebook_runs_to_its_conclusion(file):
     notebook = jupytext.read(file)
-    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(ROOT)}})
+    ipc = Config(KernelManager={"transport": "ipc"})  # so that nobody else may speak to the kernel
+    client = NotebookClient(notebook, timeout=SECONDS, config=ipc, resources={"metadata": {"path": str(ROOT)}})
     began = time.monotonic()
     with nothing_left(client):
         for place, cell in enumerate(notebook.cells):
