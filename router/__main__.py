@@ -18,15 +18,15 @@ from rich.table import Table
 from router.access.commands import keys
 from router.access.settings import AccessSettings
 from router.channel import Service
-from router.console import Json, calling, err, out
-from router.console import explained as _explained
-from router.console import read_settings as _settings
-from router.console import run as _run
 from router.errors import InvalidQuery, RouterError
 from router.logs import write_logs
 from router.redaction import masked
 from router.settings import ServerSettings, Settings
 from router.tenancy.commands import tenants
+from router.terminal import Json, calling, err, out
+from router.terminal import explained as _explained
+from router.terminal import read_settings as _settings
+from router.terminal import run as _run
 
 if TYPE_CHECKING:
     from router.processes import Replica

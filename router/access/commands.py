@@ -13,10 +13,10 @@ from router.access import wire
 from router.access.keyring import Keyring
 from router.access.roles import Role
 from router.channel import Service
-from router.console import Json, calling, err, out, read_settings, run
 from router.settings import Settings
 from router.store import attached
 from router.tenancy.register import registered
+from router.terminal import Json, calling, err, out, read_settings, run
 
 keys = typer.Typer(help="Make, list, rotate and revoke API keys; a change is in force within a second on every router.", no_args_is_help=True)
 

@@ -16,8 +16,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from router.channel import Service
-from router.console import Json, calling, err, explained, out, run
 from router.tenancy import wire
+from router.terminal import Json, calling, err, explained, out, run
 from router.terms import TenantSettings
 
 tenants = typer.Typer(help="See and change tenants of a running service; a change is in force within a second on every router.", no_args_is_help=True)
