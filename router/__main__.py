@@ -23,7 +23,7 @@ from router.logs import write_logs
 from router.redaction import masked
 from router.settings import ServerSettings, Settings
 from router.tenancy.commands import tenants
-from router.terminal import Json, calling, err, out
+from router.terminal import Commands, Json, calling, err, out
 from router.terminal import explained as _explained
 from router.terminal import read_settings as _settings
 from router.terminal import run as _run
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from router.processes import Replica
 
 app = typer.Typer(
+    cls=Commands,
     help="Decides how much compute each LLM query deserves, buys it, and learns from what it got.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -35,6 +35,11 @@ STATUSES = (*sorted({status for status, _ in _KINDS.values()} - {409}), 413, 415
 """Those that a caller may see."""
 
 
+def http_status(code: str) -> int:
+    """The status of HTTP for a code of gRPC's."""
+    return _KINDS.get(code, _FAULT)[0]
+
+
 def fault_of(error: RouterError, param: str | None = None) -> Failed:
     """As the body of a response, or an event of a stream."""
     kind = "insufficient_quota" if error.reason == "BUDGET_EXHAUSTED" else _KINDS.get(error.code, _FAULT)[1]
@@ -50,7 +55,7 @@ def response_of(error: RouterError, *, param: str | None = None, status: int | N
         headers["retry-after"] = str(max(1, math.ceil(wait)))
     if error.code == "UNAUTHENTICATED":
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(fault_of(error, param).model_dump(), status or _KINDS.get(error.code, _FAULT)[0], headers)
+    return JSONResponse(fault_of(error, param).model_dump(), status or http_status(error.code), headers)
 
 
 def error_from(failure: grpc.aio.AioRpcError) -> RouterError:
