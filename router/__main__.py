@@ -382,7 +382,7 @@ def usage(  # noqa: PLR0917 - the options of the command
     tenant: Annotated[str, typer.Option(help="Whose usage.")] = "default",
     since: Annotated[str | None, typer.Option("--from", help="First day, or moment (UTC); all there is, if not given.", show_default=False)] = None,
     until: Annotated[str | None, typer.Option("--to", help="Day, or moment, after the last (UTC).", show_default=False)] = None,
-    by: Annotated[str, typer.Option(help="day, plan or policy.")] = "day",
+    by: Annotated[Literal["day", "plan", "policy"], typer.Option(help="A line for each.")] = "day",
     file: Annotated[
         Path | None, typer.Option("--to-file", help="File to write, .csv or .parquet; printed, if not given.", dir_okay=False, show_default=False)
     ] = None,
