@@ -41,6 +41,7 @@ from router.learning import learning
 from router.ledger.allowance import LOCAL_LIMIT
 from router.ledger.ledger import RedisLedger
 from router.ledger.recovery import logged, recover
+from router.operations.service import OperationsService, Seen
 from router.pacing import pacing
 from router.pipeline import Parts, Pipeline
 from router.ports import Encoder, Pacer, Policy, Verifier
@@ -70,7 +71,7 @@ from workers.strategies import strategies
 from workers.verifiers import verifiers
 
 if TYPE_CHECKING:
-    from router.openai.door import HttpDoor
+    from router.web.door import HttpDoor
 
 log = structlog.get_logger("rheostat")
 _BUDGET_SECONDS = 10.0
@@ -151,12 +152,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         await stack.enter_async_context(reloading(settings, pipeline, desk))
         await stack.enter_async_context(_experience(settings, store, pipeline, parts.policies, telemetry))
         await stack.enter_async_context(_promotions(settings, lambda: register.terms, store, desk, pipeline, telemetry=telemetry))
+        looking = OperationsService(
+            Seen(
+                settings=settings, register=register, store=store, ledger=ledger, pipeline=pipeline, fleet=fleet, congestion=congestion, pacers=pacers
+            )
+        )
         facade = RouterService(pipeline, desk, tenants.__getitem__, settings.server.max_deadline)
         door = await stack.enter_async_context(open_door(settings, register, store, tenants))
         place = settings.server
         inner = f"unix:{stack.enter_context(tempfile.TemporaryDirectory(prefix='rheostat-http-'))}/router.sock" if place.http else ""
         private = [one for one in (place.private, inner) if one]
-        server = Server(facade, place.address, telemetry, door=door, private=private, reuse_port=place.reuse_port)
+        server = Server(facade, place.address, telemetry, door=door, operations=looking, private=private, reuse_port=place.reuse_port)
         await server.start()
         stack.push_async_callback(server.stop, 0)
         http = await stack.enter_async_context(_http(settings, door, pipeline, inner)) if inner else None
@@ -169,12 +175,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             pacers=pacers,
             address=address,
             http=http,
-            parts=_told(settings, address, workers, pipeline) | ({"OpenAI": http.url} if http else {}),
+            parts=_told(settings, address, workers, pipeline) | ({"OpenAI": http.url, "console": http.console} if http else {}),
         )
 
 
 def _http(settings: Settings, door: Door, pipeline: Pipeline, inner: str) -> AbstractAsyncContextManager["HttpDoor"]:
-    from router.openai.door import open_http  # noqa: PLC0415 - brings a web server
+    from router.web.door import open_http  # noqa: PLC0415 - brings a web server
 
     return open_http(settings, door.gate, lambda: pipeline.catalogue, inner)
 

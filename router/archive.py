@@ -5,7 +5,7 @@ import json
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,13 +56,13 @@ def encode(record: Record) -> bytes:
     return _JSON.encode(row).encode()
 
 
-def decode(line: bytes) -> Row:
-    """A line as a row with every column; columns this version does not know are left out."""
+def decode(line: bytes, columns: Collection[str] = DEFAULTS) -> Row:
+    """A line as a row with these columns, usually every one; columns this version does not know are left out."""
     row = {**DEFAULTS, **json.loads(line)}
-    for name in VECTORS:
+    for name in VECTORS.intersection(columns):
         if isinstance(row[name], str):
             row[name] = [value for (value,) in struct.iter_unpack("<d", base64.b64decode(row[name]))]
-    return {name: row[name] for name in DEFAULTS}
+    return {name: row[name] for name in columns}
 
 
 def record(row: Mapping[str, object]) -> Record:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from rheostat.v1 import access_service_pb2, router_service_pb2, tenant_service_pb2
+from rheostat.v1 import access_service_pb2, operations_service_pb2, router_service_pb2, tenant_service_pb2
 from rheostat.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from rheostat.v1.operations_service_pb2_grpc import add_OperationsServiceServicer_to_server
 from rheostat.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
 from rheostat.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 
 from router.access.door import Door
 from router.interceptors import Interceptor
+from router.operations.service import OperationsService
 from router.service import RouterService
 from router.telemetry import Telemetry
 
@@ -21,6 +23,7 @@ ADMINISTRATION = [
     tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
 ]
+OPERATIONS = operations_service_pb2.DESCRIPTOR.services_by_name["OperationsService"].full_name
 OPTIONS = (
     ("grpc.max_receive_message_length", 4 * 2**20),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # clients may ping every 30 s; see also the next
@@ -33,7 +36,7 @@ OPTIONS = (
 class Server:
     """A server bound to `address`, such as `127.0.0.1:0` or `unix:/path`; `port` is the one bound, if it is not a Unix socket.
 
-    Without a door everybody may call RouterService, and there is no other service. `private` are other addresses, in plain text. More than
+    Without a door everybody may call RouterService, and nothing is administered. `private` are other addresses, in plain text. More than
     `most_calls` calls at once are refused. Raises RuntimeError when the address cannot be bound.
     """
 
@@ -44,6 +47,7 @@ class Server:
         telemetry: Telemetry,
         *,
         door: Door | None = None,
+        operations: OperationsService | None = None,
         private: Sequence[str] = (),
         reuse_port: bool = False,
         most_calls: int = 1024,
@@ -59,6 +63,9 @@ class Server:
             add_TenantServiceServicer_to_server(door.tenants, self._server)  # type: ignore[no-untyped-call]
             add_AccessServiceServicer_to_server(door.access, self._server)  # type: ignore[no-untyped-call]
             names += ADMINISTRATION
+        if operations:
+            add_OperationsServiceServicer_to_server(operations, self._server)  # type: ignore[no-untyped-call]
+            names.append(OPERATIONS)
         reflection.enable_server_reflection(names, self._server)
         secured = door.credentials if door else None
         self.port = self._server.add_secure_port(address, secured) if secured else self._server.add_insecure_port(address)

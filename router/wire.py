@@ -150,6 +150,7 @@ def _estimate(name: str, one: Mapping[str, Any], ahead: Mapping[str, Any] | None
         modelled_quality=one["modelled"]["quality"],
         modelled_cost_microdollars=one["modelled"]["cost"],
         warnings=one.get("warnings", ()),
+        seconds=_estimated(one.get("seconds")),
     )
 
 

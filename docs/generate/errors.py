@@ -4,8 +4,8 @@ import inspect
 
 from docs.generate.markdown import MADE, table
 from router.errors import RouterError
-from router.openai.failures import http_status
 from router.terminal import exit_code
+from router.web.refusal import HTTP
 
 _HEAD = """# Errors
 
@@ -18,12 +18,12 @@ Where trying again may help there is `google.rpc.RetryInfo`, where fields are wr
 
 def page() -> str:
     """A line for each, those that can be mended by the caller first."""
-    kinds = sorted(RouterError.__subclasses__(), key=lambda kind: (http_status(kind.code), kind.reason))
+    kinds = sorted(RouterError.__subclasses__(), key=lambda kind: (HTTP.get(kind.code, 500), kind.reason))
     return MADE + _HEAD + table(("reason", "gRPC", "HTTP", "what happened", "what to do", "exit"), map(_row, (*kinds, RouterError)))
 
 
 def _row(kind: type[RouterError]) -> tuple[str, ...]:
-    return f"`{kind.reason}`", f"`{kind.code}`", str(http_status(kind.code)), _first(kind), kind.remedy, str(exit_code(kind.code))
+    return f"`{kind.reason}`", f"`{kind.code}`", str(HTTP.get(kind.code, 500)), _first(kind), kind.remedy, str(exit_code(kind.code))
 
 
 def _first(kind: type[RouterError]) -> str:

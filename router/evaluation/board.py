@@ -16,7 +16,7 @@ STOP, ABSTAIN = Action.STOP.value, Action.ABSTAIN.value
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Board:
-    """Episodes as arrays: n of them, of at most T steps, k choices by name. `quality` and `cost` are rewards (n, T).
+    """Episodes as arrays: n of them, of at most T steps, k choices by name. `quality`, `cost` and `seconds` are rewards (n, T).
 
     `open` (n, T, k) says which choices there were; `known` (n, T, k) is the quality of ending at a step, where it is known (see `Step.in_hand`), NaN
     elsewhere.
@@ -31,6 +31,7 @@ class Board:
     mask: Mask
     quality: Array
     cost: Array
+    seconds: Array
     known: Array
     weight: Array
 
@@ -53,13 +54,15 @@ class Board:
             mask=np.zeros(shape, bool),
             quality=np.zeros(shape),
             cost=np.zeros(shape),
+            seconds=np.zeros(shape),
             known=np.full((*shape, len(names)), np.nan),
             weight=np.array([episode.weight for episode in episodes]),
         )
         for row, episode in enumerate(episodes):
             for step, one in enumerate(episode.steps):
                 at = row, step
-                board.mask[at], board.action[at], board.propensity[at], board.cost[at] = True, place[one.action], one.propensity, one.cost
+                board.mask[at], board.action[at], board.propensity[at] = True, place[one.action], one.propensity
+                board.cost[at], board.seconds[at] = one.cost, one.seconds
                 for name, chance in zip(one.open, one.chances, strict=True):
                     board.logging[row, step, place[name]], board.open[row, step, place[name]] = chance, True
                 board.known[row, step, -2:] = one.in_hand, 0.0

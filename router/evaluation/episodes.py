@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 
 from policies.sources import USUAL
 from router import archive
+from router.evaluation.worth import worth
 from router.record import by_stage, outcome
 from router.types import Action, Evidence, Features, Record
 
@@ -28,7 +29,7 @@ LEFT_OUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, and its micro-dollars.
+    """One decision: what it saw, the choices that were open with the chance of each, the one that was drawn, its micro-dollars and its seconds.
 
     `in_hand` is what the answer then in hand was rated, where the plan that gave it was rated for itself; NaN elsewhere. `value` is what a right
     answer was worth then, in micro-dollars.
@@ -40,6 +41,7 @@ class Step:
     chances: tuple[float, ...]
     action: str
     cost: float
+    seconds: float
     in_hand: float = math.nan
     value: float = 0.0
 
@@ -182,6 +184,7 @@ def _steps(stages: Sequence[Record], rewards: Sequence[Record]) -> Iterable[Step
             chances=row.chances,
             action=action,
             cost=float(cost),
+            seconds=row.seconds,
             value=row.value,
             in_hand=rated.get(row.answer, math.nan) if row.answer and all(one.answer in (None, *rated) for one in evidence.outcomes) else math.nan,
         )
@@ -199,9 +202,5 @@ def _right(stages: Sequence[Record], reward: Record, planned: bool) -> float | N
     value = reward.reward
     if value is None or not 0 <= value <= 1:
         return None
-    if planned or reward.stage < 0:
-        return value
     answers = {row.stage: row.outcome_answer for row in stages}
-    if answers.get(reward.stage) == stages[-1].answer:
-        return value
-    return 0.0 if value == 1 else None  # another answer is right; or another is wrong, which tells nothing of this one
+    return worth(answers, stages[-1].answer, reward.stage, value, planned=planned)

@@ -36,16 +36,17 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Foreseen:
-    """What a predictor says at every step of a board: its predictions, and success and micro-dollars of every choice (n, T, k)."""
+    """What a predictor says at every step of a board: its predictions, and success, micro-dollars and seconds of every choice (n, T, k)."""
 
     predictions: Sequence[Sequence[tuple[Prediction, tuple[Plan, ...]]]]
     success: Array
     cost: Array
+    seconds: Array
 
     @classmethod
     def by(cls, predictor: Predictor, board: Board, catalogue: Mapping[str, Plan], progress: Progress) -> Self:
         """Predicted again, from the features and the evidence that were logged."""
-        success, cost = np.zeros(board.logging.shape), np.zeros(board.logging.shape)
+        success, cost, seconds = (np.zeros(board.logging.shape) for _ in range(3))
         stop, found = board.names.index(STOP), []
         for row, episode in enumerate(board.episodes):
             progress(row, len(board.episodes))
@@ -56,11 +57,12 @@ class Foreseen:
                 at = board.places([plan.id for plan in plans])
                 success[row, step, at] = [forecast.success for forecast in prediction.forecasts]
                 cost[row, step, at] = [forecast.cost for forecast in prediction.forecasts]
+                seconds[row, step, at] = [forecast.seconds for forecast in prediction.forecasts]
                 success[row, step, stop] = prediction.in_hand
                 steps.append((prediction, plans))
             found.append(steps)
         progress(len(board.episodes), len(board.episodes))
-        return cls(predictions=found, success=success, cost=cost)
+        return cls(predictions=found, success=success, cost=cost, seconds=seconds)
 
     def design(self) -> Array:
         """What tells choices apart, (n, T, k, d), for fitting what they lead to."""

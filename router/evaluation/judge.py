@@ -33,9 +33,11 @@ class Judge:
         return cls(board=board, foreseen=foreseen, value=value, design=foreseen.design())
 
     def measured(self, target: Array) -> dict[str, Trajectories]:
-        """The log for quality, cost, and what is left of the one when the other is paid."""
+        """The log for quality, cost, what is left of the one when the other is paid, and seconds."""
         quality = self._log(target, self.board.quality, self.foreseen.success, self.board.known)
-        cost = self._log(target, self.board.cost, self.foreseen.cost, np.where(np.isnan(self.board.known), np.nan, 0.0))
+        nothing = np.where(np.isnan(self.board.known), np.nan, 0.0)  # is what ending takes
+        cost = self._log(target, self.board.cost, self.foreseen.cost, nothing)
+        seconds = self._log(target, self.board.seconds, self.foreseen.seconds, nothing)
         assert quality.model is not None
         assert cost.model is not None
         net = replace(
@@ -44,7 +46,7 @@ class Judge:
             model=self.value * quality.model - cost.model,
             known=self.value * self.board.known,
         )
-        return {"quality": quality, "cost": cost, "net": net}
+        return {"quality": quality, "cost": cost, "net": net, "seconds": seconds}
 
     def _log(self, target: Array, reward: Array, offset: Array, known: Array) -> Trajectories:
         board = self.board
@@ -116,7 +118,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def _estimated(logs: Mapping[str, Trajectories], interval: Interval = _INTERVAL) -> dict[str, Any]:
-    """Quality, cost and net worth, each with its interval; or why there is none, with what the model alone says."""
+    """Quality, cost, net worth and seconds, each with its interval; or why there is none, with what the model alone says."""
     modelled = {name: _modelled(log) for name, log in logs.items()}
     try:
         found = {name: estimate(log, wdr, interval) for name, log in logs.items()}
@@ -124,7 +126,7 @@ def _estimated(logs: Mapping[str, Trajectories], interval: Interval = _INTERVAL)
         return {"refused": error.message, "modelled": modelled}
     return {
         "quality": {name: min(1.0, max(0.0, end)) for name, end in _told(found["quality"]).items()},
-        **{name: _told(found[name]) for name in ("cost", "net")},
+        **{name: _told(found[name]) for name in ("cost", "net", "seconds")},
         "effective": found["net"].effective,
         "warnings": list(found["net"].warnings),
         "modelled": modelled,

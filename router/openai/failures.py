@@ -2,6 +2,7 @@
 
 import math
 from http import HTTPStatus
+from typing import Any
 
 import grpc
 import structlog
@@ -10,39 +11,31 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from router.errors import DeadlineExceeded, InvalidQuery, Overloaded, RouterError
+from router.errors import InvalidQuery, RouterError
 from router.openai.telling import Failed, Fault
 from router.redaction import masked
-from router.status import error_of
+from router.web.refusal import HTTP, error_from
 
 log = structlog.get_logger("rheostat.http")
 _KINDS = {
-    "INVALID_ARGUMENT": (400, "invalid_request_error"),
-    "FAILED_PRECONDITION": (400, "invalid_request_error"),
-    "UNAUTHENTICATED": (401, "authentication_error"),
-    "PERMISSION_DENIED": (403, "permission_error"),
-    "NOT_FOUND": (404, "invalid_request_error"),
-    "ALREADY_EXISTS": (409, "invalid_request_error"),
-    "ABORTED": (409, "invalid_request_error"),
-    "RESOURCE_EXHAUSTED": (429, "rate_limit_error"),
-    "UNAVAILABLE": (503, "service_unavailable_error"),
-    "DEADLINE_EXCEEDED": (504, "timeout_error"),
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    409: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "service_unavailable_error",
+    504: "timeout_error",
 }
-_FAULT = (500, "server_error")
+_FAULT = "server_error"
 _PATIENCE = 60.0  # seconds: who is to wait for longer is not to try again by itself
-CLIENT_GONE = 499
-STATUSES = (*sorted({status for status, _ in _KINDS.values()} - {409}), 413, 415, 500)
+STATUSES = (*sorted(_KINDS.keys() - {409}), 413, 415, 500)
 """Those that a caller may see."""
-
-
-def http_status(code: str) -> int:
-    """The status of HTTP for a code of gRPC's."""
-    return _KINDS.get(code, _FAULT)[0]
 
 
 def fault_of(error: RouterError, param: str | None = None) -> Failed:
     """As the body of a response, or an event of a stream."""
-    kind = "insufficient_quota" if error.reason == "BUDGET_EXHAUSTED" else _KINDS.get(error.code, _FAULT)[1]
+    kind = "insufficient_quota" if error.reason == "BUDGET_EXHAUSTED" else _KINDS.get(HTTP.get(error.code, 500), _FAULT)
     param = param or error.metadata.get("field")
     return Failed(error=Fault(message=masked(error.message), type=kind, param=param, code=error.reason))
 
@@ -55,19 +48,7 @@ def response_of(error: RouterError, *, param: str | None = None, status: int | N
         headers["retry-after"] = str(max(1, math.ceil(wait)))
     if error.code == "UNAUTHENTICATED":
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(fault_of(error, param).model_dump(), status or http_status(error.code), headers)
-
-
-def error_from(failure: grpc.aio.AioRpcError) -> RouterError:
-    """The error that the service told of; for a status of gRPC's own, what it means here."""
-    if error := error_of(failure):
-        return error
-    match failure.code():
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded("the deadline passed before an answer was there")
-        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.RESOURCE_EXHAUSTED | grpc.StatusCode.CANCELLED:
-            return Overloaded("this router takes no more requests just now")
-    return RouterError("internal error")
+    return JSONResponse(fault_of(error, param).model_dump(), status or HTTP.get(error.code, 500), headers)
 
 
 def _refused(error: RouterError, *, param: str | None = None, status: int | None = None) -> Response:
@@ -113,3 +94,13 @@ async def on_bug(_: Request, error: Exception) -> Response:
     """It is logged, and its text stays here."""
     log.error("request_failed", exc_info=error)
     return response_of(RouterError("internal error"))
+
+
+HANDLERS: dict[Any, Any] = {
+    grpc.aio.AioRpcError: on_rpc_error,
+    RouterError: on_router_error,
+    ValidationError: on_invalid,
+    HTTPException: on_http_error,
+    Exception: on_bug,
+}
+"""By what is raised."""

@@ -77,26 +77,39 @@ async def put(store: Store, tenant: str, name: str, old: Section | None, new: Se
 
 
 async def changed(settings: Settings, tenant: str, begins: Promotion | None = None, *, stop: bool = False) -> Standing:
-    """How a tenant stands, after a promotion is begun or stopped. Raises UnknownTenant, and InvalidQuery where that cannot be."""
+    """For a command beside the service: how a tenant stands, after a promotion is begun or stopped. Raises UnknownTenant, and what these do."""
     async with attached(settings.redis_url, settings.data / "redis") as store:
         (await registered(store, settings))[tenant]  # raises where there is none
-        try:
-            old = (await standing(store, tenant)).promotion
-        except BadArtifact:
-            if not stop:
-                raise
-            await store.ask(lambda redis: redis.delete(promotion_key(tenant)))
-            return Standing()
-        if begins and old and old.under_way:
-            raise InvalidQuery(f"a candidate is in its {old.stage} already: `rheostat promote stop` takes it back", field="candidate")
         if begins:
-            arms(Standing(promotion=begins.model_copy(update={"stage": "full"})), settings.promotion, settings.policies)
-        if stop and (old is None or old.stage in ("rejected", "rolled back")):
-            raise InvalidQuery("there is no candidate to take back", field="tenant")
-        new = begins or (old.to("rolled back", "stopped by hand", time.time()) if stop and old else None)
-        if new and not await put(store, tenant, "promotion", old, new):
-            raise InvalidQuery("somebody else changed this promotion in this moment: look again", field="tenant")
-        return await standing(store, tenant)
+            return await begin(store, settings, tenant, begins)
+        return await (stopped(store, tenant) if stop else standing(store, tenant))
+
+
+async def begin(store: Store, settings: Settings, tenant: str, promotion: Promotion) -> Standing:
+    """How a tenant stands, once its candidate is in the shadow. Raises InvalidQuery where that cannot be, and what building it raises."""
+    old = (await standing(store, tenant)).promotion
+    if old and old.under_way:
+        raise InvalidQuery(f"a candidate is in its {old.stage} already: take that one back first", field="candidate")
+    arms(Standing(promotion=promotion.model_copy(update={"stage": "full"})), settings.promotion, settings.policies)
+    return await _moved(store, tenant, old, promotion)
+
+
+async def stopped(store: Store, tenant: str) -> Standing:
+    """How a tenant stands, once its candidate was taken back; what is damaged is removed. Raises InvalidQuery where there is none."""
+    try:
+        old = (await standing(store, tenant)).promotion
+    except BadArtifact:
+        await store.ask(lambda redis: redis.delete(promotion_key(tenant)))
+        return Standing()
+    if old is None or old.stage in ("rejected", "rolled back"):
+        raise InvalidQuery("there is no candidate to take back", field="tenant")
+    return await _moved(store, tenant, old, old.to("rolled back", "stopped by hand", time.time()))
+
+
+async def _moved(store: Store, tenant: str, old: Promotion | None, new: Promotion) -> Standing:
+    if not await put(store, tenant, "promotion", old, new):
+        raise InvalidQuery("somebody else changed this promotion in this moment: look again", field="tenant")
+    return await standing(store, tenant)
 
 
 @asynccontextmanager

@@ -11,17 +11,25 @@ import grpc
 import structlog
 import uvicorn
 from rheostat.v1.router_service_pb2_grpc import RouterServiceStub
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from router.access.gate import Gate
 from router.access.settings import TlsSettings, exposed
 from router.background import background
+from router.console import page
+from router.console.calls import Calls
+from router.openai import failures
 from router.openai.service import Pages
 from router.settings import Settings
+from router.web.hosts import OURS, Hosts
+from router.web.presence import ClientGone
 from router.written import written
 
 log = structlog.get_logger("rheostat.http")
 _LOOK = 1.0  # seconds between two looks at the certificate
-_OURS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_CLIENT_GONE = 499
 
 
 class _Server(uvicorn.Server):
@@ -32,11 +40,12 @@ class _Server(uvicorn.Server):
 
 
 class HttpDoor:
-    """A door that is open; `url` is what OpenAI's clients call the base URL."""
+    """A door that is open; `url` is what OpenAI's clients call the base URL, `console` where people look."""
 
     def __init__(self, server: _Server, listener: socket.socket, address: str) -> None:
         self._server = server
-        self.url = f"{'https' if server.config.is_ssl else 'http'}://{address}/v1"
+        root = f"{'https' if server.config.is_ssl else 'http'}://{address}"
+        self.url, self.console = f"{root}/v1", f"{root}/console/"
         self._serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
 
     async def serve_until(self, stop: asyncio.Event, drain_delay: float) -> None:
@@ -57,11 +66,11 @@ async def open_http(settings: Settings, gate: Gate, plans: Callable[[], Iterable
     place, tls = settings.server, settings.server.tls
     listener, address = _bound(place.http, reuse_port=place.reuse_port)
     async with grpc.aio.insecure_channel(inner, options=(("grpc.max_receive_message_length", -1),)) as channel:
-        hosts = _OURS if not settings.access.asked_for and not exposed(place.http) else frozenset[str]()
         stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
-        pages = Pages(stub, gate, settings.profiles, plans, hosts=hosts)
+        routes = [*Pages(stub, gate, settings.profiles, plans).routes(), *Calls(channel).routes(), *page.routes()]
+        hosts = OURS if not settings.access.asked_for and not exposed(place.http) else frozenset[str]()
         config = uvicorn.Config(
-            pages.application(),
+            Hosts(Starlette(routes=routes, exception_handlers={**failures.HANDLERS, ClientGone: _on_gone}), hosts),
             http="h11",
             ws="none",
             lifespan="off",
@@ -83,6 +92,10 @@ async def open_http(settings: Settings, gate: Gate, plans: Callable[[], Iterable
                 yield door
             finally:
                 await door.close()
+
+
+async def _on_gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=_CLIENT_GONE)
 
 
 def _bound(address: str, *, reuse_port: bool) -> tuple[socket.socket, str]:
