@@ -10,12 +10,9 @@ from rheostat.v1.access_service_pb2_grpc import AccessServiceStub
 from rich.table import Table
 
 from router.access import wire
-from router.access.keyring import Keyring
 from router.access.roles import Role
 from router.channel import Service
 from router.settings import Settings
-from router.store import attached
-from router.tenancy.register import registered
 from router.terminal import Json, calling, err, out, read_settings, run
 
 keys = typer.Typer(help="Make, list, rotate and revoke API keys; a change is in force within a second on every router.", no_args_is_help=True)
@@ -101,6 +98,10 @@ async def _all(stub: AccessServiceStub, tenant: str) -> list[pb.ApiKey]:
 
 async def _offline(settings: Settings, request: pb.CreateApiKeyRequest) -> pb.CreateApiKeyResponse:
     """For whoever may write into Redis, who may do everything anyhow."""
+    from router.access.keyring import Keyring  # noqa: PLC0415 - brings Redis
+    from router.store import attached  # noqa: PLC0415
+    from router.tenancy.register import registered  # noqa: PLC0415
+
     async with attached(settings.redis_url, settings.data / "redis") as store:
         if request.tenant:
             (await registered(store, settings))[request.tenant]
