@@ -40,7 +40,7 @@ async def practise(settings: Settings, questions: int, console: Console) -> None
     async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         with Progress(console=console) as bar:
             task = bar.add_task("practice", total=len(paper))
-            await sit(channel, paper, query_pb2.Knobs(exploration=1.0, cache=False), report=True, done=lambda: bar.advance(task))
+            await sit(channel, paper, query_pb2.Knobs(exploration=1.0, cache=False), report=True, done=lambda _: bar.advance(task))
 
 
 def main(

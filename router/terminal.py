@@ -36,6 +36,19 @@ EXITS = {
     130: "It was interrupted.",
 }
 """What a command exits with, for scripts."""
+SHORT = {
+    0: "done",
+    1: "the answer is no",
+    2: "usage",
+    3: "not now",
+    4: "refused",
+    5: "bad input",
+    6: "no such name",
+    7: "not as things stand",
+    8: "used up",
+    9: "a bug",
+}
+"""The same in few words."""
 _CODES = {
     "UNAVAILABLE": 3,
     "DEADLINE_EXCEEDED": 3,

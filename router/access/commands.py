@@ -9,6 +9,7 @@ from rheostat.v1 import access_service_pb2 as pb
 from rheostat.v1.access_service_pb2_grpc import AccessServiceStub
 from rich.table import Table
 
+from router import completing
 from router.access import wire
 from router.access.roles import Role
 from router.channel import Service
@@ -26,7 +27,9 @@ _OFFLINE = "Write straight into the Redis of these settings, without a service's
 def create(
     *,
     role: Annotated[list[Role], typer.Option(help="What the key may do; may be repeated.")],
-    tenant: Annotated[str, typer.Option(help="Whose requests it makes; only an admin's may be of none.", show_default=False)] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Whose requests it makes; only an admin's may be of none.", show_default=False, autocompletion=completing.tenants)
+    ] = "",
     note: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
     days: Annotated[float | None, typer.Option(min=0.001, help="Days after which it ends; never, if not given.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help=_OFFLINE)] = False,
@@ -43,7 +46,7 @@ def create(
 @calling
 def list_(
     *,
-    tenant: Annotated[str, typer.Option(help="Only keys of this tenant.", show_default=False)] = "",
+    tenant: Annotated[str, typer.Option(help="Only keys of this tenant.", show_default=False, autocompletion=completing.tenants)] = "",
     service: Service,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,7 @@ from rheostat.v1.tenant_service_pb2_grpc import TenantServiceStub
 from rich.progress import Progress
 from rich.table import Table
 
+from router import completing
 from router.channel import Service
 from router.tenancy import wire
 from router.terminal import Json, calling, err, explained, out, run
@@ -22,7 +23,7 @@ from router.terms import TenantSettings
 
 tenants = typer.Typer(help="See and change tenants of a running service; a change is in force within a second on every router.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The tenant's name.")]
+Name = Annotated[str, typer.Argument(help="The tenant's name.", autocompletion=completing.tenants)]
 Etag = Annotated[str, typer.Option(help="Refuse if the tenant's etag is no longer this one.", show_default=False)]
 Ask = Callable[[TenantServiceStub], Awaitable[Any]]
 _ROWS = ("value", "floor", "cap", "per_minute", "per_day", "per_month", "retention", "priority")
@@ -53,7 +54,10 @@ def get(name: Name, *, service: Service, as_json: Json = False) -> None:
 @calling
 def set_(
     name: Name,
-    terms: Annotated[list[str], typer.Argument(help="field=value, by the names that settings have; field= gives it the service's default.")],
+    terms: Annotated[
+        list[str],
+        typer.Argument(help="field=value, by the names that settings have; field= gives it the service's default.", autocompletion=completing.terms),
+    ],
     *,
     etag: Etag = "",
     service: Service,
@@ -99,7 +103,7 @@ def import_(
 @tenants.command("changes")
 @calling
 def changes(
-    name: Annotated[str, typer.Argument(help="Of this tenant; of all, if not given.")] = "",
+    name: Annotated[str, typer.Argument(help="Of this tenant; of all, if not given.", autocompletion=completing.tenants)] = "",
     *,
     most: Annotated[int, typer.Option(min=1, help="How many, at most.")] = 50,
     service: Service,

@@ -19,7 +19,13 @@ PAGES = [
 PAGES += [page for page in sorted((ROOT / "docs").glob("*.md")) if page not in PAGES]
 MOST_LEFT_OUT = 12
 PRACTICE = Knobs(exploration=1.0, max_stages=1, plans=("small-solve", "large-solve"))
-BEFORE = {"runbook": "rheostat tenants set acme per_day=5000000 > /dev/null"}  # what a page takes for granted
+ACME = """
+rheostat tenants set acme per_day=5000000
+echo 'policy: {name: threshold}' > candidate.yaml
+rheostat promote begin candidate.yaml --tenant acme
+"""
+BEFORE = {"runbook": ACME}
+"""What a page takes for granted."""
 RIGHT = {"small-solve": 0.6, "large-solve": 0.9}
 
 
