@@ -120,11 +120,16 @@ def ask(
 @app.command(rich_help_panel=ASK)
 def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out questions.")] = 200, as_json: Json = False) -> None:
     """Start a service of its own, answer held-out questions through it, and compare with every control."""
-    from router.practice import demonstrate  # noqa: PLC0415 - not needed by the other commands
+    console = err if as_json else out
+    console.print("Starting the service with nothing configured ...")
+    from router.practice import demonstrate  # noqa: PLC0415 - brings the whole service
 
     with tempfile.TemporaryDirectory(prefix="rheostat-demo-") as folder:
         settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"), access=AccessSettings())
-        report = _run(demonstrate(settings, questions, err if as_json else out))
+        try:
+            report = _run(demonstrate(settings, questions, console))
+        except asyncio.CancelledError:
+            raise typer.Exit(143) from None
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
 

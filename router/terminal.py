@@ -33,7 +33,8 @@ EXITS = {
     7: "Not as things stand: an artifact is damaged, a guarantee or a floor out of reach, a log too short, somebody else was first.",
     8: "A budget or a limit is used up.",
     9: "A bug of ours.",
-    130: "It was interrupted.",
+    130: "It was interrupted (`serve` drains, and exits with 0).",
+    143: "It was asked to end, by SIGTERM.",
 }
 """What a command exits with, for scripts."""
 SHORT = {
