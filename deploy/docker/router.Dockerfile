@@ -29,7 +29,7 @@ ENV RHEOSTAT_DATA=/data
 ENV RHEOSTAT_SERVER__ADDRESS=0.0.0.0:50051
 USER 65532:65532
 VOLUME /data
-EXPOSE 50051 9464
+EXPOSE 50051 8080 9464
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["rheostat", "health"]
 ENTRYPOINT ["rheostat"]
 CMD ["serve"]

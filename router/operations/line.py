@@ -64,9 +64,11 @@ class Line:
     explored: bool = False
     steps: dict[int, Step] = field(default_factory=dict)
     rewards: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _facts: "Facts | None" = None
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take in a row of the log, with its COLUMNS."""
+        self._facts = None
         if row["kind"] == "stage":
             self._add_stage(row)
         elif row["reward"] is not None and 0 <= row["reward"] <= 1:
@@ -93,53 +95,60 @@ class Line:
         )
 
     @property
-    def last(self) -> Step:
-        """The latest stage."""
-        return self.steps[max(self.steps)]
+    def facts(self) -> "Facts":
+        """What its rows come to, worked out once."""
+        if self._facts is None:
+            self._facts = _facts(self)
+        return self._facts
 
-    @property
-    def plans(self) -> tuple[str, ...]:
-        """That were bought, in order."""
-        return tuple(step.plan for _, step in sorted(self.steps.items()) if step.plan and step.stop_reason)
 
-    @property
-    def state(self) -> State:
-        """What became of it."""
-        last = self.last
-        if last.stop_reason == "cached":
-            return State.CACHED
-        match last.action:
-            case Action.STOP:
-                return State.ANSWERED
-            case Action.ABSTAIN:
-                return State.ABSTAINED
-        return State.OPEN if last.stop_reason else State.PLANNED
+class Facts(NamedTuple):
+    """What the rows of a decision come to: the latest stage; the plans bought, in order; micro-dollars; tokens read, written and scored; the
+    seconds that purchases took; and what the answer was worth by the most trusted source, None where nobody has said.
+    """
 
-    @property
-    def cost(self) -> int:
-        """Micro-dollars."""
-        return sum(step.cost for step in self.steps.values())
+    last: Step
+    plans: tuple[str, ...]
+    state: State
+    cost: int
+    tokens: int
+    seconds: float
+    reward: float | None
 
-    @property
-    def tokens(self) -> int:
-        """Read, written and scored."""
-        return sum(step.tokens for step in self.steps.values())
 
-    @property
-    def seconds(self) -> float:
-        """That its purchases took."""
-        return sum(step.seconds for step in self.steps.values())
+def _facts(line: Line) -> Facts:
+    steps = [step for _, step in sorted(line.steps.items())]
+    state = _state(steps[-1])
+    return Facts(
+        last=steps[-1],
+        plans=tuple(step.plan for step in steps if step.plan and step.stop_reason),
+        state=state,
+        cost=sum(step.cost for step in steps),
+        tokens=sum(step.tokens for step in steps),
+        seconds=sum(step.seconds for step in steps),
+        reward=_reward(line, steps[-1].answer, planned=state is State.PLANNED) if line.rewards else None,
+    )
 
-    @property
-    def reward(self) -> float | None:
-        """What the answer was worth, by the most trusted source; None where nobody has said."""
-        answers, planned = {stage: step.outcome for stage, step in self.steps.items()}, self.state is State.PLANNED
-        told = {
-            source: value
-            for source, (stage, given) in self.rewards.items()
-            if (value := worth(answers, self.last.answer, stage, given, planned=planned)) is not None
-        }
-        return told[max(told, key=lambda source: USUAL.get(source, 0.0))] if told else None
+
+def _state(last: Step) -> State:
+    if last.stop_reason == "cached":
+        return State.CACHED
+    match last.action:
+        case Action.STOP:
+            return State.ANSWERED
+        case Action.ABSTAIN:
+            return State.ABSTAINED
+    return State.OPEN if last.stop_reason else State.PLANNED
+
+
+def _reward(line: Line, given: str, *, planned: bool) -> float | None:
+    answers = {stage: step.outcome for stage, step in line.steps.items()}
+    told = {
+        source: value
+        for source, (stage, reward) in line.rewards.items()
+        if (value := worth(answers, given, stage, reward, planned=planned)) is not None
+    }
+    return told[max(told, key=lambda source: USUAL.get(source, 0.0))] if told else None
 
 
 def _difficulty(offered: list[str], success: list[float]) -> float:

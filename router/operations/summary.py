@@ -59,7 +59,7 @@ class Summary:
     @property
     def states(self) -> Counter[State]:
         """How many became what."""
-        return Counter(line.state for line in self.lines)
+        return Counter(line.facts.state for line in self.lines)
 
     @property
     def rewards(self) -> list[float]:
@@ -74,11 +74,11 @@ class Summary:
     @property
     def cost(self) -> Estimate | None:
         """Mean micro-dollars."""
-        return mean([line.cost for line in self.lines])
+        return mean([line.facts.cost for line in self.lines])
 
     def seconds(self, quantile: float) -> float | None:
         """That purchases took, where there were any."""
-        found = [line.seconds for line in self.lines if line.plans]
+        found = [line.facts.seconds for line in self.lines if line.facts.plans]
         return float(np.quantile(found, quantile)) if found else None
 
     @property
@@ -86,11 +86,11 @@ class Summary:
         """The most bought first."""
         bought, cost, last = Counter[str](), Counter[str](), defaultdict[str, list[Line]](list)
         for line in self.lines:
-            bought.update(set(line.plans))
+            bought.update(set(line.facts.plans))
             for step in line.steps.values():
                 cost[step.plan] += step.cost
-            if line.plans:
-                last[line.plans[-1]].append(line)
+            if line.facts.plans:
+                last[line.facts.plans[-1]].append(line)
         return {plan: Plan(count, cost[plan], share(_rewards(last[plan]))) for plan, count in bought.most_common()}
 
     @property
@@ -105,7 +105,7 @@ class Summary:
     @property
     def difficulties(self) -> list[Part]:
         """In ten parts, the easiest first; what was paid for before has no difficulty."""
-        return _parts([line for line in self.lines if line.state is not State.CACHED], lambda line: line.difficulty, 0.0, 1.0, _PARTS)
+        return _parts([line for line in self.lines if line.facts.state is not State.CACHED], lambda line: line.difficulty, 0.0, 1.0, _PARTS)
 
     @property
     def periods(self) -> list[Part]:
@@ -120,8 +120,8 @@ class Summary:
         """Of the answers that were bought and rated."""
         found = defaultdict[int, list[tuple[float, float]]](list)
         for line in self.lines:
-            if line.state is State.ANSWERED and (reward := line.reward) is not None:
-                found[min(_PARTS - 1, int(line.last.in_hand * _PARTS))].append((line.last.in_hand, reward))
+            if line.facts.state is State.ANSWERED and (reward := line.facts.reward) is not None:
+                found[min(_PARTS - 1, int(line.facts.last.in_hand * _PARTS))].append((line.facts.last.in_hand, reward))
         return [_bin(found[place]) for place in sorted(found)]
 
 
@@ -139,7 +139,7 @@ def mean(numbers: Sequence[float]) -> Estimate | None:
 
 
 def _rewards(lines: Iterable[Line]) -> list[float]:
-    return [reward for line in lines if (reward := line.reward) is not None]
+    return [reward for line in lines if (reward := line.facts.reward) is not None]
 
 
 def _parts(lines: Sequence[Line], of: Callable[[Line], float], low: float, high: float, count: int) -> list[Part]:
@@ -152,13 +152,13 @@ def _parts(lines: Sequence[Line], of: Callable[[Line], float], low: float, high:
 
 def _part(low: float, high: float, lines: Sequence[Line]) -> Part:
     last = Counter(_last(line) for line in lines)
-    return Part(low, high, len(lines), dict(last.most_common()), share(_rewards(lines)), mean([line.cost for line in lines]))
+    return Part(low, high, len(lines), dict(last.most_common()), share(_rewards(lines)), mean([line.facts.cost for line in lines]))
 
 
 def _last(line: Line) -> str:
-    if line.state is State.CACHED:
+    if line.facts.state is State.CACHED:
         return State.CACHED.value
-    return line.plans[-1] if line.plans else line.last.chosen
+    return line.facts.plans[-1] if line.facts.plans else line.facts.last.chosen
 
 
 def _bin(pairs: Sequence[tuple[float, float]]) -> Bin:

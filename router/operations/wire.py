@@ -20,9 +20,9 @@ from workers.fleet import Fleet
 
 _UNITS = {Unit.COST: "microdollars", Unit.TOKENS: "tokens", Unit.REQUESTS: "requests", Unit.OPEN: "requests at once"}
 _ORDERS: Mapping[int, Callable[[Line], float]] = {
-    pb.DECISION_ORDER_COST: lambda line: -line.cost,
+    pb.DECISION_ORDER_COST: lambda line: -line.facts.cost,
     pb.DECISION_ORDER_DIFFICULTY: lambda line: -line.difficulty,
-    pb.DECISION_ORDER_CONFIDENCE: lambda line: line.last.in_hand,
+    pb.DECISION_ORDER_CONFIDENCE: lambda line: line.facts.last.in_hand,
 }
 
 
@@ -31,14 +31,14 @@ def search_from_pb(request: pb.ListDecisionsRequest) -> Callable[[Sequence[Line]
     wanted: list[Callable[[Line], bool]] = []
     word = request.search.casefold()
     if word:
-        wanted.append(lambda line: word in f"{line.prompt}\n{line.last.answer}\n{line.id}".casefold())
+        wanted.append(lambda line: word in f"{line.prompt}\n{line.facts.last.answer}\n{line.id}".casefold())
     if request.plan:
-        wanted.append(lambda line: request.plan in line.plans)
+        wanted.append(lambda line: request.plan in line.facts.plans)
     if request.state:
         state = State(pb.DecisionState.Name(request.state).removeprefix("DECISION_STATE_").lower())
-        wanted.append(lambda line: line.state is state)
+        wanted.append(lambda line: line.facts.state is state)
     if request.HasField("reward_at_most"):
-        wanted.append(lambda line: (reward := line.reward) is not None and reward <= request.reward_at_most)
+        wanted.append(lambda line: (reward := line.facts.reward) is not None and reward <= request.reward_at_most)
 
     def found(lines: Sequence[Line]) -> Sequence[Line]:
         left = [line for line in lines if all(one(line) for one in wanted)] if wanted else lines
@@ -54,20 +54,20 @@ def line_to_pb(line: Line) -> pb.DecisionLine:
         decide_time=_time(line.at),
         prompt=line.prompt,
         task=line.task,
-        plans=line.plans,
-        state=_state(line.state),
-        answer=line.last.answer,
-        confidence=line.last.in_hand,
+        plans=line.facts.plans,
+        state=_state(line.facts.state),
+        answer=line.facts.last.answer,
+        confidence=line.facts.last.in_hand,
         difficulty=line.difficulty,
-        cost_microdollars=line.cost,
-        tokens=line.tokens,
-        seconds=line.seconds,
-        reward=line.reward,
+        cost_microdollars=line.facts.cost,
+        tokens=line.facts.tokens,
+        seconds=line.facts.seconds,
+        reward=line.facts.reward,
         policy=line.policy,
         predictor=line.predictor,
         arm=line.arm,
         explored=line.explored,
-        reason=line.last.reason,
+        reason=line.facts.last.reason,
     )
 
 

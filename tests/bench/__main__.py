@@ -15,12 +15,13 @@ from rich.table import Table
 from router.app import service
 from router.settings import Settings
 from tests.bench.doors import doors
+from tests.bench.looking import looking
 from tests.bench.stages import stages
 
 
 async def measure(settings: Settings) -> dict[str, float]:
     async with service(settings) as running:
-        return await stages(running.pipeline) | await doors(running)
+        return await stages(running.pipeline) | await doors(running) | looking()
 
 
 def main(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:

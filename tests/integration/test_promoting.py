@@ -100,6 +100,7 @@ async def until(settings: Settings, folder: Path, stage: str) -> list[str]:
     return [event["stage"] for event in found["events"]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_a_predictor_comes_from_the_log_to_serving_and_a_regression_takes_it_back(configured: Settings, tmp_path: Path) -> None:
     """Each plan knows one kind of question, so that no constant plan and no mixture is as good as looking; until both know the other kind."""

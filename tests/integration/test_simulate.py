@@ -38,6 +38,7 @@ async def test_without_a_log_it_says_what_to_do(tmp_path) -> None:
     assert "rheostat demo" in " ".join(err.split())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_the_simulator_comes_near_the_real_service() -> None:
     """Throughput within 15 %; times within wider bounds, for the machine may be busy. `make scale` asks for 15 % of p99, and for longer."""

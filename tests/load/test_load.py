@@ -37,6 +37,7 @@ async def test_failures_are_told_apart_and_are_no_throughput() -> None:
     assert summary([], Counter(), 1.0)["p99_ms"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_everything_is_measured() -> None:
     found = measured(None, 1, 0.5, 300)

@@ -61,19 +61,19 @@ def test_a_line_is_the_same_whatever_order_its_rows_come_in(seed: int, tmp_path:
     ship(tmp_path, write(tmp_path, "001", rows[:2]))
     write(tmp_path, "002", rows[2:])
     (line,) = Recent(tmp_path, "default").look()
-    assert (line.plans, line.state, line.last.answer, line.last.in_hand) == (("quick", "long"), State.ANSWERED, "4", 0.8)
-    assert (line.cost, line.tokens, line.at, line.prompt, line.explored) == (27, 15, 100.0, "What is 2 + 2?", True)
+    assert (line.facts.plans, line.facts.state, line.facts.last.answer, line.facts.last.in_hand) == (("quick", "long"), State.ANSWERED, "4", 0.8)
+    assert (line.facts.cost, line.facts.tokens, line.at, line.prompt, line.explored) == (27, 15, 100.0, "What is 2 + 2?", True)
     assert line.difficulty == pytest.approx(1 - 0.7)
-    assert line.reward == 1.0, "a verifier is trusted more than a user"
+    assert line.facts.reward == 1.0, "a verifier is trusted more than a user"
 
 
 def test_a_row_that_is_shipped_between_two_looks_counts_once(tmp_path: Path) -> None:
     file, recent = write(tmp_path, "001", ROWS), Recent(tmp_path, "default")
     (before,) = recent.look()
-    cost = before.cost
+    cost = before.facts.cost
     ship(tmp_path, file)
     (after,) = recent.look()
-    assert after.cost == cost == 27
+    assert after.facts.cost == cost == 27
 
 
 def test_what_was_read_is_not_read_again(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_was_read_is_not_read_again(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(b"x" * (len(whole) - 1) + b"\n" + archive.encode(AGAIN) + b"\n")
     (line,) = recent.look()
-    assert line.plans == ("quick", "long")
+    assert line.facts.plans == ("quick", "long")
 
 
 def test_the_latest_are_kept_and_older_files_are_not_even_read(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_latest_are_kept_and_older_files_are_not_even_read(tmp_path: Path) -
     ship(tmp_path, write(tmp_path, "009", [replace(BUY, id="9/0", decision_id="9", at=200.0)]))
     assert [line.id for line in recent.look()] == ["9", "5", "4"]
     ship(tmp_path, write(tmp_path, "010", [replace(USER, id="5/-1/user", decision_id="5")]))
-    assert [line.reward for line in recent.look()] == [None, 0.0, None]
+    assert [line.facts.reward for line in recent.look()] == [None, 0.0, None]
 
 
 def test_each_tenant_sees_its_own_from_all_journals_and_nothing_damaged(tmp_path: Path) -> None:
@@ -120,15 +120,15 @@ def test_what_became_of_a_request(rows: list[Record], state: State) -> None:
     line = Line(id="a")
     for row in rows:
         line.add(archive.decode(archive.encode(row)))
-    assert line.state is state
+    assert line.facts.state is state
 
 
 def test_a_reward_of_another_plans_answer_says_what_it_can() -> None:
     line = Line(id="a")
     for row in [BUY, AGAIN, STOP, replace(USER, id="a/0/user", stage=0, reward=1.0)]:
         line.add(archive.decode(archive.encode(row)))
-    assert line.reward == 0.0, "where 5 is right, 4 is wrong"
+    assert line.facts.reward == 0.0, "where 5 is right, 4 is wrong"
     line.add(archive.decode(archive.encode(replace(USER, id="a/0/user", stage=0, reward=0.0))))
-    assert line.reward is None, "that 5 is wrong does not make 4 right"
+    assert line.facts.reward is None, "that 5 is wrong does not make 4 right"
     line.add(archive.decode(archive.encode(replace(USER, id="a/1/verifier", stage=1, reward=1.0, reward_source="verifier"))))
-    assert line.reward == 1.0
+    assert line.facts.reward == 1.0
