@@ -75,8 +75,8 @@ def _receipt(receipt: answer_pb2.Receipt) -> Table:
     """Columns of tokens that there are none of are left out, so that it is seldom wider than 80."""
     fates = [name for name in _FATES if getattr(receipt.usage, f"{name}_tokens")]
     table = Table("plan", caption=f"Tokens, and joules as {_how(receipt.usage)}.", caption_justify="left")
-    for name in ("calls", *("read" if name == "prompt" else name for name in fates), "micro-dollars", "seconds", "joules"):
-        table.add_column(name, justify="right", no_wrap=name != "micro-dollars")
+    for name in ("calls", *("read" if name == "prompt" else name for name in fates), "micro-\ndollars", "seconds", "joules"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in receipt.stages:
         table.add_row(one.plan, *_amounts(one.usage, fates))
     table.add_section()
