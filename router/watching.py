@@ -37,9 +37,14 @@ class Watched(Progress):
         yield from super().get_renderables()
 
     def _table(self) -> Table:
-        table = Table("question", "answer", "", "micro-dollars", "bought", title="Answered just now", title_justify="left", expand=True)
+        """A line for each, and always as many lines, so that nothing jumps."""
+        table = Table(title="Answered just now", title_justify="left", expand=True)
+        for name, share in (("question", 4), ("answer", 1), ("", 1), ("cost", 1), ("bought", 4)):
+            table.add_column(name, ratio=share, no_wrap=True, overflow="ellipsis")
         for attempt in self._latest:
             table.add_row(*_cells(attempt), style="" if attempt.right else "yellow")
+        for _ in range(_LATEST - len(self._latest)):
+            table.add_row()
         return table
 
 
