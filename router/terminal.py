@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import grpc
 import typer
+import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
@@ -189,8 +190,13 @@ def explained() -> Iterator[None]:
         failure = Failure.of(error)
     except grpc.aio.AioRpcError as error:
         failure = Failure.told(error)
-    except FileNotFoundError as error:
-        failure = Failure(reason="NO_FILE", code="NOT_FOUND", message=str(error), next=_WORDS)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        code = "NOT_FOUND" if isinstance(error, FileNotFoundError) else "FAILED_PRECONDITION"
+        failure = Failure(reason="FILE", code=code, message=str(error), next="Look whether the file or folder is there, and may be read or written.")
+    except yaml.YAMLError as error:
+        failure = Failure(reason="INVALID_SETTINGS", code="INVALID_ARGUMENT", message=f"this is no YAML: {error}", next=_SETTINGS)
     except ValueError as error:
         failure = Failure(reason="INVALID_INPUT", code="INVALID_ARGUMENT", message=str(error), next=_WORDS)
     else:

@@ -93,6 +93,9 @@ def test_settings_that_are_not_in_order_are_explained(tmp_path: Path) -> None:
     code, _, err = invoked("config", "check", str(tmp_path / "wrong.yaml"), "--json")
     assert code == json.loads(err)["error"]["exit"] == 5
     assert "server.adress" in json.loads(err)["error"]["message"]
+    (tmp_path / "wrong.yaml").write_text("plans: {")
+    code, _, err = invoked("config", "check", str(tmp_path / "wrong.yaml"))
+    assert (code, "no YAML" in err, "Next: Mend" in err) == (5, True, True)
 
 
 def test_names_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
