@@ -491,7 +491,7 @@ async def _serve(settings: Settings) -> None:
         settled()
         for name, where in running.parts.items():
             err.print(f"  {name:<14}{where}", highlight=False)
-        err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
+        err.print(f"[bold green]Ready.[/bold green] Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
         await running.serve_until(stop, settings.server.drain_delay, settings.server.grace)
         err.print("Drained.")
 
