@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table notebooks proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table notebooks proto docs reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -104,6 +104,9 @@ notebooks: $(READY) ## Run the notebooks and render them with all that they prin
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh
 	@cd proto && $(abspath $(BIN)/buf) lint
+
+docs: $(READY) ## Write docs/reference anew, from the contract and the code
+	@PYTHONPATH=proto/gen $(BIN)/python -m docs.generate
 
 reasoners: $(READY) ## Train the bundled models from a seed (hours; goes on where it was stopped)
 	@$(BIN)/python -m workers.reasoner train $(ARGS)
