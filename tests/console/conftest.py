@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -52,7 +53,8 @@ class Router:
 
     def start(self) -> None:
         env = os.environ | {"RHEOSTAT_CONFIG": str(self._config), "PYTHONPATH": os.pathsep.join(sys.path)}
-        self._process = subprocess.Popen([sys.executable, "-m", "router", "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen([sys.executable, "-m", "router", "serve"], env=env, start_new_session=True, **quiet)
         for _ in range(600):
             try:
                 httpx2.get(f"{self.url}/console/").raise_for_status()
@@ -63,8 +65,8 @@ class Router:
         raise AssertionError("the router does not come up")
 
     def kill(self) -> None:
-        """As kill -9."""
-        self._process.kill()
+        """As kill -9, and of those that evaluate for it too."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
