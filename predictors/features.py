@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -74,7 +75,7 @@ def vector_columns(version: str, width: int) -> tuple[int, int]:
 
 
 def describe_all(describer: Describer, texts: Sequence[str]) -> list[Features]:
-    """Features of texts, where no event loop runs; equal ones that follow one another are described once."""
+    """Features of texts, for code that does not await; equal ones that follow one another are described once."""
 
     async def described() -> list[Features]:
         found: list[Features] = []
@@ -83,7 +84,8 @@ def describe_all(describer: Describer, texts: Sequence[str]) -> list[Features]:
             found.append(found[-1] if again else await describer.describe(Query(id="", messages=(Message(content=text),))))
         return found
 
-    return asyncio.run(described())
+    with ThreadPoolExecutor(1) as aside:  # where its own event loop is in nobody's way, such as a notebook's
+        return aside.submit(asyncio.run, described()).result()
 
 
 def lexical(query: Query, text: str) -> Vector:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from predictors.encoders.static import Static
-from predictors.features import Featurizer
+from predictors.features import Featurizer, describe_all
 from router.types import Message, Query
 
 
@@ -73,6 +73,12 @@ def test_the_same_text_after_other_turns_is_another_query(featurizer):
     assert (alone["turns"], alone["system"]) == (0.0, 0.0)
     assert later["turns"] > 0
     assert later["system"] == 1.0
+
+
+async def test_texts_are_described_by_code_that_does_not_await_whatever_loop_runs(featurizer):
+    texts = ["Add 1.", "Add 1.", "Add 2."]
+    alone = [await featurizer.describe(asked(text)) for text in texts]
+    assert all((one.vector == other.vector).all() for one, other in zip(describe_all(featurizer, texts), alone, strict=True))
 
 
 def test_the_version_names_the_encoder(featurizer):
