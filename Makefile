@@ -11,7 +11,7 @@ VLLM := .venv-vllm/bin
 VLLM_READY := .venv-vllm/.ready
 PEERS := .venv-peers
 
-.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table notebooks proto reasoners evaluate-reasoners probe minilm predictor clean
+.PHONY: help setup demo serve test test-slow try-vllm vllm check lint types contracts audit fmt bench load try-peers scale fuzz chaos cost-denial bench-strategies bench-engine bench-retrain bench-routing bench-policies bench-table console notebooks proto docs reasoners evaluate-reasoners probe minilm predictor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,9 +101,15 @@ notebooks: $(READY) ## Run the notebooks and render them with all that they prin
 			--KernelManager.transport=ipc --output-dir notebooks/out --output "$$(basename $$file .py)" && echo "notebooks/out/$$(basename $$file .py).html" || exit 1; \
 	done
 
+console: ## Build the console's page from router/console/page (Node and npm; the result is committed)
+	@cd router/console/page && npm ci --no-audit --no-fund --ignore-scripts && npm run check && npm run build
+
 proto: $(READY) ## Generate the code of the contract
 	@PYTHON=$(abspath $(BIN)/python) proto/generate.sh
 	@cd proto && $(abspath $(BIN)/buf) lint
+
+docs: $(READY) ## Write docs/reference anew, from the contract and the code
+	@PYTHONPATH=proto/gen $(BIN)/python -m docs.generate
 
 reasoners: $(READY) ## Train the bundled models from a seed (hours; goes on where it was stopped)
 	@$(BIN)/python -m workers.reasoner train $(ARGS)

@@ -15,6 +15,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from router import completing
 from router.access.commands import keys
 from router.access.settings import AccessSettings
 from router.channel import Service
@@ -23,7 +24,7 @@ from router.logs import write_logs
 from router.redaction import masked
 from router.settings import ServerSettings, Settings
 from router.tenancy.commands import tenants
-from router.terminal import Json, calling, err, out
+from router.terminal import SHORT, Commands, Json, calling, err, out
 from router.terminal import explained as _explained
 from router.terminal import read_settings as _settings
 from router.terminal import run as _run
@@ -31,19 +32,28 @@ from router.terminal import run as _run
 if TYPE_CHECKING:
     from router.processes import Replica
 
+SERVE, ASK, WHO, LEARN, LOOK = (
+    "Serve",
+    "Ask, and see what became of it",
+    "Who may ask, and for how much",
+    "Learn from the log, and judge by it",
+    "Look up",
+)
 app = typer.Typer(
+    cls=Commands,
+    epilog=f"Exit codes: {'; '.join(f'{code} {told}' for code, told in SHORT.items())}.",
     help="Decides how much compute each LLM query deserves, buys it, and learns from what it got.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
-app.add_typer(config, name="config")
+app.add_typer(config, name="config", rich_help_panel=LOOK)
 promote = typer.Typer(help="Bring a candidate to serve, step by step and by evidence alone.", no_args_is_help=True)
-app.add_typer(promote, name="promote")
-app.add_typer(tenants, name="tenants")
-app.add_typer(keys, name="keys")
+app.add_typer(promote, name="promote", rich_help_panel=LEARN)
+app.add_typer(tenants, name="tenants", rich_help_panel=WHO)
+app.add_typer(keys, name="keys", rich_help_panel=WHO)
 
-Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.")]
+Tenant = Annotated[str, typer.Option(help="Whose requests, and whose knobs.", autocompletion=completing.tenants)]
 Most = Annotated[int, typer.Option(min=100, help="Latest decisions to judge by, at most.")]
 Column = Annotated[str | None, typer.Option(help="Name of the table's column.", show_default=False)]
 _LOG = "Folder, file or glob of Parquet to learn from, or an address such as s3://bucket/prefix; the data folder's journal, if not given."
@@ -51,13 +61,13 @@ _ENGINE = "What reads the log; `ray`: all nodes of the cluster that RAY_ADDRESS 
 _EXAMPLE = "Tom has 5 apples. Then Tom buys 3 more apples. How many apples does Tom have now?"
 
 
-@app.command()
+@app.command(rich_help_panel=SERVE)
 def serve() -> None:
     """Start the service, and whatever it needs that is not configured: a worker with the bundled models, and Redis."""
     _run(_serve(_settings()))
 
 
-@app.command()
+@app.command(rich_help_panel=SERVE)
 def work(address: Annotated[str, typer.Option(help="Where to listen: host:port or unix:/path.")]) -> None:
     """Start a worker alone: the pools of the settings behind WorkerService. `serve` does this by itself unless worker.address is set."""
     from router.work import work as run  # noqa: PLC0415 - brings torch
@@ -65,7 +75,7 @@ def work(address: Annotated[str, typer.Option(help="Where to listen: host:port o
     _run(run(_settings(), address))
 
 
-@app.command()
+@app.command(rich_help_panel=SERVE)
 @calling
 def health(
     *,
@@ -87,15 +97,17 @@ def health(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 @calling
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     *,
     service: Service,
     value: Annotated[float | None, typer.Option(help="Micro-dollars a right answer is worth; the tenant's, if not given.")] = None,
-    plan: Annotated[list[str] | None, typer.Option(help="Allow only this plan; may be repeated.")] = None,
-    tenant: Annotated[str, typer.Option(help="Who asks; the key's tenant, or `default`, if not given.", show_default=False)] = "",
+    plan: Annotated[list[str] | None, typer.Option(help="Allow only this plan; may be repeated.", autocompletion=completing.plans)] = None,
+    tenant: Annotated[
+        str, typer.Option(help="Who asks; the key's tenant, or `default`, if not given.", show_default=False, autocompletion=completing.tenants)
+    ] = "",
     deadline: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -105,26 +117,35 @@ def ask(
     _run(run(question, service, value=value, plans=plan or [], tenant=tenant, deadline=deadline, console=None if as_json else out))
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def demo(questions: Annotated[int, typer.Option(min=20, help="How many held-out questions.")] = 200, as_json: Json = False) -> None:
     """Start a service of its own, answer held-out questions through it, and compare with every control."""
-    from router.practice import demonstrate  # noqa: PLC0415 - not needed by the other commands
+    console = err if as_json else out
+    console.print("Starting the service with nothing configured ...")
+    from router.practice import demonstrate  # noqa: PLC0415 - brings the whole service
 
     with tempfile.TemporaryDirectory(prefix="rheostat-demo-") as folder:
         settings = _settings(data=Path(folder), server=ServerSettings(address="127.0.0.1:0"), access=AccessSettings())
-        report = _run(demonstrate(settings, questions, err if as_json else out))
+        try:
+            report = _run(demonstrate(settings, questions, console))
+        except asyncio.CancelledError:
+            raise typer.Exit(143) from None
     if as_json:
         print(json.dumps(report.to_json(), indent=2))
 
 
-@app.command()
+@app.command(rich_help_panel=LEARN)
 def retrain(  # noqa: PLR0917 - the options of the command
     log: Annotated[str | None, typer.Option("--from", help=_LOG)] = None,
     artifact: Annotated[
         Path | None, typer.Option("--to", help="Folder to write; the data folder's predictor, which a running service reloads, if not given.")
     ] = None,
     plan: Annotated[
-        list[str] | None, typer.Option(help="Learn about this plan; may be repeated. The configured ones, or all in the log of --from, if not given.")
+        list[str] | None,
+        typer.Option(
+            help="Learn about this plan; may be repeated. The configured ones, or all in the log of --from, if not given.",
+            autocompletion=completing.plans,
+        ),
     ] = None,
     features: Annotated[str, typer.Option(help="Learn from decisions with features of this version, a second encoder's, say; else the newest.")] = "",
     seed: Annotated[int, typer.Option(help="The same log and seed give the same bytes.")] = 0,
@@ -149,7 +170,7 @@ def retrain(  # noqa: PLR0917 - the options of the command
     out.print(_heads(report.facts))
 
 
-@app.command("import")
+@app.command("import", rich_help_panel=LEARN)
 def import_(  # noqa: PLR0917 - the options of the command
     table: Annotated[Path, typer.Argument(help="CSV, Parquet or JSONL file with a row per query and plan.", exists=True, dir_okay=False)],
     log: Annotated[Path, typer.Option("--to", help="Folder, or Parquet file, to write; `rheostat retrain --from` reads it.")],
@@ -183,7 +204,7 @@ def import_(  # noqa: PLR0917 - the options of the command
     out.print(f"{found.rows} rows, {found.queries} queries, {len(found.plans)} plans are in {found.file}; next: rheostat retrain --from {log}")
 
 
-@app.command()
+@app.command(rich_help_panel=LEARN)
 def benchmark(
     data: Annotated[
         Path | None,
@@ -209,7 +230,7 @@ def benchmark(
     print(json.dumps(found, indent=1)) if as_json else show(found, out)
 
 
-@app.command()
+@app.command(rich_help_panel=LEARN)
 def evaluate(
     policy: Annotated[
         Path | None,
@@ -228,9 +249,11 @@ def evaluate(
         raise typer.Exit(1)
 
 
-@app.command("what-if")
+@app.command("what-if", rich_help_panel=LEARN)
 def what_if(  # noqa: PLR0917 - the options of the command
-    knob: Annotated[str, typer.Argument(help="value, abstain_below, risk or exploration.")] = "value",
+    knob: Annotated[
+        str, typer.Argument(help=f"{', '.join(completing.KNOBS[:-1])} or {completing.KNOBS[-1]}.", autocompletion=completing.knobs)
+    ] = "value",
     at: Annotated[list[float] | None, typer.Option(help="A value of the knob; may be repeated. Its whole range, if not given.")] = None,
     policy: Annotated[
         Path | None, typer.Option(help="YAML file with another policy, predictor or other knobs than serve.", exists=True, dir_okay=False)
@@ -265,7 +288,7 @@ def _answer(file: Path | None, as_json: bool, **question: Any) -> Mapping[str, A
     return found
 
 
-@app.command()
+@app.command(rich_help_panel=LEARN)
 def simulate(  # noqa: PLR0917 - the options of the command
     log: Annotated[
         Path | None,
@@ -300,7 +323,7 @@ def simulate(  # noqa: PLR0917 - the options of the command
     print(json.dumps(found, indent=1)) if as_json else show(found, out)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def plugins(as_json: Json = False) -> None:
     """List every plug-in with its options."""
     from router.app import families  # noqa: PLC0415 - loads all of them
@@ -321,7 +344,7 @@ def plugins(as_json: Json = False) -> None:
         out.print(table)
 
 
-@app.command("strategies")
+@app.command("strategies", rich_help_panel=LOOK)
 def list_strategies(as_json: Json = False) -> None:
     """List every inference-time strategy: what it needs of a pool, and what a run buys as it is."""
     from workers.strategies import strategies  # noqa: PLC0415 - loads all of them
@@ -336,7 +359,7 @@ def list_strategies(as_json: Json = False) -> None:
     out.print(table)
 
 
-@app.command()
+@app.command(rich_help_panel=LEARN)
 def replay(
     decision_id: Annotated[str, typer.Argument(help="Of a decision of a tenant whose retention is `full`.")],
     as_json: Json = False,
@@ -361,13 +384,18 @@ def replay(
     out.print(table)
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 @calling
 def trace(
     decision_id: Annotated[str, typer.Argument(help="As answers and the log have it.")],
     *,
     service: Service,
-    tenant: Annotated[str, typer.Option(help="Whose decision it is; the key's tenant, or `default`, if not given.", show_default=False)] = "",
+    tenant: Annotated[
+        str,
+        typer.Option(
+            help="Whose decision it is; the key's tenant, or `default`, if not given.", show_default=False, autocompletion=completing.tenants
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Show the compute tree of a request: stages, what was offered and why it was chosen, plans run, samples and scores, with what became of them."""
@@ -376,12 +404,12 @@ def trace(
     _run(run(decision_id, service, tenant=tenant, console=None if as_json else out))
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def usage(  # noqa: PLR0917 - the options of the command
-    tenant: Annotated[str, typer.Option(help="Whose usage.")] = "default",
+    tenant: Annotated[str, typer.Option(help="Whose usage.", autocompletion=completing.tenants)] = "default",
     since: Annotated[str | None, typer.Option("--from", help="First day, or moment (UTC); all there is, if not given.", show_default=False)] = None,
     until: Annotated[str | None, typer.Option("--to", help="Day, or moment, after the last (UTC).", show_default=False)] = None,
-    by: Annotated[str, typer.Option(help="day, plan or policy.")] = "day",
+    by: Annotated[Literal["day", "plan", "policy"], typer.Option(help="A line for each.")] = "day",
     file: Annotated[
         Path | None, typer.Option("--to-file", help="File to write, .csv or .parquet; printed, if not given.", dir_okay=False, show_default=False)
     ] = None,
@@ -463,7 +491,7 @@ async def _serve(settings: Settings) -> None:
         settled()
         for name, where in running.parts.items():
             err.print(f"  {name:<14}{where}", highlight=False)
-        err.print(f"Ready. Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
+        err.print(f"[bold green]Ready.[/bold green] Try:  rheostat ask --address {running.address} '{_EXAMPLE}'", highlight=False)
         await running.serve_until(stop, settings.server.drain_delay, settings.server.grace)
         err.print("Drained.")
 

@@ -1,6 +1,7 @@
 """One question to a running service, its stages told as they happen."""
 
 import json
+from collections.abc import Sequence
 
 from google.protobuf.json_format import MessageToDict
 from rheostat.v1 import answer_pb2, query_pb2, router_service_pb2, usage_pb2
@@ -16,6 +17,8 @@ _HITS = {
     answer_pb2.CACHE_HIT_JOINED: "paid for by another request",
     answer_pb2.CACHE_HIT_REPEATED: "paid for the first time",
 }
+
+_FATES = ("prompt", "kept", "discarded", "cancelled", "scored")
 
 
 async def ask(
@@ -69,8 +72,18 @@ def _how(usage: usage_pb2.Usage) -> str:
 
 
 def _receipt(receipt: answer_pb2.Receipt) -> Table:
-    table = Table("plan", "calls", "read", "kept", "discarded", "cancelled", "scored", "micro-dollars", "seconds", f"joules ({_how(receipt.usage)})")
-    for name, usage in [*((one.plan, one.usage) for one in receipt.stages), (_HITS.get(receipt.cache_hit, "all"), receipt.usage)]:
-        tokens = (usage.calls, usage.prompt_tokens, usage.kept_tokens, usage.discarded_tokens, usage.cancelled_tokens, usage.scored_tokens)
-        table.add_row(name, *map(str, tokens), str(usage.cost_microdollars), f"{usage.seconds:.2f}", f"{usage.joules:.2f}")
+    """Columns of tokens that there are none of are left out, so that it is seldom wider than 80."""
+    fates = [name for name in _FATES if getattr(receipt.usage, f"{name}_tokens")]
+    table = Table("plan", caption=f"Tokens, and joules as {_how(receipt.usage)}.", caption_justify="left")
+    for name in ("calls", *("read" if name == "prompt" else name for name in fates), "micro-\ndollars", "seconds", "joules"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in receipt.stages:
+        table.add_row(one.plan, *_amounts(one.usage, fates))
+    table.add_section()
+    table.add_row(_HITS.get(receipt.cache_hit, "all"), *_amounts(receipt.usage, fates), style="bold")
     return table
+
+
+def _amounts(usage: usage_pb2.Usage, fates: Sequence[str]) -> list[str]:
+    tokens = [f"{getattr(usage, f'{name}_tokens'):,}" for name in fates]
+    return [str(usage.calls), *tokens, f"{usage.cost_microdollars:,}", f"{usage.seconds:.2f}", f"{usage.joules:.2f}"]

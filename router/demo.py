@@ -8,15 +8,17 @@ import grpc
 import numpy as np
 from rheostat.v1 import query_pb2
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Sheet
 
 from policies import controls
 from policies.controls import Point, Table
 from router.exam import Attempt, draw, sit
+from router.watching import Watched
 from workers.reasoner.workload import Problem
 
 SEED = 20_261
+OURS = "Rheostat"
+_FIGURES = ("questions", "accuracy", "cost", "purchases")  # of a level, beside the shares of its plans
 RISKS = (0.02, 0.05, 0.1)
 
 
@@ -62,8 +64,8 @@ class Report:
 async def run(channel: grpc.aio.Channel, plans: Sequence[str], questions: int, console: Console, risk_bar: Callable[[float], float]) -> Report:
     """Ask Rheostat, then draw every constant plan's samples on the same questions, and compare. `risk_bar` is `Predictor.bar`."""
     paper = draw("test", SEED, questions)
-    with _progress(console) as bar:
-        routed = await _sit(bar, "Rheostat", channel, paper, query_pb2.Knobs(cache=False))
+    with Watched(console) as bar:
+        routed = await _sit(bar, OURS, channel, paper, query_pb2.Knobs(cache=False))
         fixed = {
             plan: await _sit(bar, f"always {plan}", channel, paper, query_pb2.Knobs(policy="fixed", plans=[plan], cache=False, exploration=0.0))
             for plan in plans
@@ -71,13 +73,15 @@ async def run(channel: grpc.aio.Channel, plans: Sequence[str], questions: int, c
     return compare(paper, routed, fixed, {f"{risk:g}": promise(routed, risk_bar(risk)) for risk in RISKS})
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console)
-
-
-async def _sit(bar: Progress, label: str, channel: grpc.aio.Channel, paper: Sequence[Problem], knobs: query_pb2.Knobs) -> list[Attempt]:
+async def _sit(bar: Watched, label: str, channel: grpc.aio.Channel, paper: Sequence[Problem], knobs: query_pb2.Knobs) -> list[Attempt]:
     task = bar.add_task(label, total=len(paper))
-    return await sit(channel, paper, knobs, report=label == "Rheostat", done=lambda: bar.advance(task))
+
+    def done(attempt: Attempt) -> None:
+        bar.advance(task)
+        if label == OURS:
+            bar.answered(attempt)
+
+    return await sit(channel, paper, knobs, report=label == OURS, done=done)
 
 
 def promise(routed: Sequence[Attempt], least: float) -> Promise:
@@ -205,7 +209,7 @@ def show(report: Report, console: Console) -> None:
 
 def _results(report: Report) -> Sheet:
     sheet = Sheet("", "accuracy", "95 % interval", "micro-dollars", "tokens", "Rheostat ahead by", title=f"{report.questions} held-out questions")
-    for name, row in {"Rheostat": report.rheostat, **report.controls}.items():
+    for name, row in {OURS: report.rheostat, **report.controls}.items():
         ahead = "" if row.ahead is None else f"{row.ahead[0]:+.1%} [{row.ahead[1]:+.1%}, {row.ahead[2]:+.1%}]"
         tokens = "" if row.tokens is None else f"{row.tokens:,.0f}"
         sheet.add_row(
@@ -215,19 +219,17 @@ def _results(report: Report) -> Sheet:
             f"{row.cost:,.0f}",
             tokens,
             ahead,
-            style="bold" if name == "Rheostat" else "",
+            style="bold" if name == OURS else "",
         )
     return sheet
 
 
 def _levels(report: Report) -> Sheet:
-    plans = sorted({name for figures in report.stages.values() for name in figures} - {"questions", "accuracy", "cost", "purchases"})
-    sheet = Sheet(
-        "difficulty", "questions", "accuracy", "micro-dollars", "purchases", *plans, title="Where the compute went (share answered by each plan)"
-    )
+    sheet = Sheet("difficulty", "questions", "accuracy", "micro-dollars", "purchases", "answered by", title="Where the compute went")
     for level, figures in report.stages.items():
-        shares = [f"{figures[plan]:.0%}" if plan in figures else "" for plan in plans]
+        plans = sorted(((share, name) for name, share in figures.items() if name not in _FIGURES), reverse=True)
+        shares = ", ".join(f"{name} {share:.0%}" for share, name in plans)
         sheet.add_row(
-            level, f"{figures['questions']:.0f}", f"{figures['accuracy']:.0%}", f"{figures['cost']:,.0f}", f"{figures['purchases']:.1f}", *shares
+            level, f"{figures['questions']:.0f}", f"{figures['accuracy']:.0%}", f"{figures['cost']:,.0f}", f"{figures['purchases']:.1f}", shares
         )
     return sheet

@@ -30,6 +30,7 @@ class Attempt:
     seconds: float
     plans: tuple[str, ...]  # bought, in order
     gave: str  # the plan whose answer was given
+    answer: str = ""
     stages: tuple[tuple[str, str], ...] = ()  # (plan, its own answer)
 
 
@@ -44,9 +45,9 @@ def draw(split: Split, seed: int, count: int) -> list[Problem]:
 
 
 async def sit(
-    channel: grpc.aio.Channel, paper: Sequence[Problem], knobs: query_pb2.Knobs, *, report: bool, done: Callable[[], None]
+    channel: grpc.aio.Channel, paper: Sequence[Problem], knobs: query_pb2.Knobs, *, report: bool, done: Callable[[Attempt], None]
 ) -> list[Attempt]:
-    """Ask everything, some at a time; with `report`, tell the service which answers were right."""
+    """Ask everything, some at a time, and say when each is done; with `report`, tell the service which answers were right."""
     stub = RouterServiceStub(channel)  # type: ignore[no-untyped-call]
     gate = asyncio.Semaphore(_IN_FLIGHT)
 
@@ -55,7 +56,7 @@ async def sit(
             attempt = await _ask(stub, problem, knobs)
             if report:
                 await _report(stub, attempt)
-            done()
+            done(attempt)
             return attempt
 
     async with asyncio.TaskGroup() as group:
@@ -84,6 +85,7 @@ async def _ask(stub: RouterServiceStub, problem: Problem, knobs: query_pb2.Knobs
         seconds=usage.seconds,
         plans=tuple(plan for plan, _ in stages),
         gave=final.answer.plan,
+        answer=final.answer.answer,
         stages=tuple(stages),
     )
 

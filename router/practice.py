@@ -1,6 +1,7 @@
 """Learning and showing on the bundled questions: `python -m router.practice` made the bundled predictor, `demonstrate` is `rheostat demo`."""
 
 import asyncio
+import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from predictors.learned import BUNDLED
-from predictors.training.retrain import retrain
 from router import demo
 from router.app import service
 from router.decisions import journals, log_files
@@ -24,8 +24,9 @@ SEED = 7
 
 
 async def demonstrate(settings: Settings, questions: int, console: Console) -> Report:
-    """Start the service, run the demonstration against its door, show the result."""
-    console.print("Starting the service with nothing configured ...")
+    """Start the service, run the demonstration against its door, show the result. A SIGTERM cancels it, so that its worker and its Redis end too."""
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         for name, where in running.parts.items():
             console.print(f"  {name:<14}{where}", highlight=False)
@@ -40,7 +41,7 @@ async def practise(settings: Settings, questions: int, console: Console) -> None
     async with service(settings) as running, grpc.aio.insecure_channel(running.address) as channel:
         with Progress(console=console) as bar:
             task = bar.add_task("practice", total=len(paper))
-            await sit(channel, paper, query_pb2.Knobs(exploration=1.0, cache=False), report=True, done=lambda: bar.advance(task))
+            await sit(channel, paper, query_pb2.Knobs(exploration=1.0, cache=False), report=True, done=lambda _: bar.advance(task))
 
 
 def main(
@@ -49,6 +50,8 @@ def main(
     log: Annotated[Path | None, typer.Option(help="Data folder to keep; a temporary one if not given.")] = None,
 ) -> None:
     """Practise on calibration questions and fit a predictor to the log."""
+    from predictors.training.retrain import retrain  # noqa: PLC0415 - brings scikit-learn, for which nobody waits who wants to be shown
+
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="rheostat-practice-") as folder:
         settings = Settings(data=log or Path(folder), server=ServerSettings(address="127.0.0.1:0"))

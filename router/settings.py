@@ -24,7 +24,9 @@ class Choice(Section):
     """A plug-in by name, with its options."""
 
     name: str
+    """Its name, as `rheostat plugins` lists it."""
     options: dict[str, object] = Field(default_factory=dict)
+    """Its options by name; those that are left out have its own defaults."""
 
 
 class SandboxSettings(Section):
@@ -59,8 +61,11 @@ class PlanSettings(Section):
     """One plan of the catalogue."""
 
     pool: str
+    """The pool that runs it."""
     strategy: str
+    """What is done there, as `rheostat strategies` lists it."""
     options: dict[str, object] = Field(default_factory=dict)
+    """The strategy's options."""
     tokens: int | None = Field(None, gt=0)
     """Ceiling on the tokens of one execution."""
     samples: int | None = Field(None, gt=0)
@@ -192,6 +197,7 @@ class ServerSettings(Section):
     """The public door."""
 
     address: str = "127.0.0.1:50051"
+    """Where clients come in over gRPC: `host:port`, port 0 for any that is free, or `unix:/path`."""
     http: str = Field("", pattern=r"^$|^.+:\d+$")
     """`host:port` of the door for OpenAI's clients; empty: there is none."""
     processes: int = Field(1, gt=0)
@@ -222,6 +228,7 @@ class JournalSettings(Section):
     rotate_rows: int = Field(5_000, gt=0)
     """Rows after which a Parquet file is written."""
     rotate_seconds: float = Field(60.0, gt=0)
+    """Seconds after which a Parquet file is written, if it has any row."""
 
 
 class TelemetrySettings(Section):

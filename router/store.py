@@ -194,8 +194,8 @@ def server_command(data_dir: Path, address: Path) -> list[str]:
         "port": "0",
         "unixsocket": str(address),
         "unixsocketperm": "700",
-        "dir": str(data_dir),
-        "logfile": str(data_dir / "redis.log"),
+        "dir": str(data_dir.resolve()),  # where Redis goes before it opens the next
+        "logfile": "redis.log",
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",

@@ -20,12 +20,15 @@ class BudgetSettings(Section):
     per_minute: int | None = Field(None, gt=0)
     """Micro-dollars."""
     per_day: int | None = Field(None, gt=0)
+    """Micro-dollars; a day begins at midnight, UTC."""
     per_month: int | None = Field(None, gt=0)
-    """A month of the calendar, in UTC."""
+    """Micro-dollars; a month of the calendar, in UTC."""
     tokens_per_minute: int | None = Field(None, gt=0)
     """Tokens read, written and scored, whatever became of them."""
     tokens_per_day: int | None = Field(None, gt=0)
+    """As `per_day`, in tokens."""
     tokens_per_month: int | None = Field(None, gt=0)
+    """As `per_month`, in tokens."""
     requests_per_minute: int | None = Field(None, gt=0)
     """Answers that are bought; those from the cache do not count."""
 
@@ -76,6 +79,7 @@ class TenantSettings(BudgetSettings):
     window: float | None = Field(None, ge=1, allow_inf_nan=False)
     """Seconds of the cap's window, counted from the beginning of 1970; none: a day."""
     abstain_below: float = Field(0.0, ge=0, le=1)
+    """The answer is withheld when its probability of being right is lower than this."""
     risk: float = Field(1.0, ge=0, le=1)
     """Share of the answers given that may be wrong; 1 promises nothing."""
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -83,9 +87,13 @@ class TenantSettings(BudgetSettings):
     exploration: float = Field(0.02, ge=0, le=1)
     """Share of decisions drawn uniformly, so that the log can teach."""
     max_stages: int = Field(4, ge=1, le=8)
+    """How many plans may be bought for one question, at most."""
     plans: tuple[str, ...] = ()
+    """Ids of the plans that may be bought; none: all there are."""
     policy: str = ""
+    """Name of a configured policy; none: the first of them."""
     cache: bool = True
+    """Whether an answer that was paid for before may be given again."""
     concurrency: int | None = Field(None, gt=0)
     """Answers under way at once, over all routers."""
     priority: Priority = Priority.NORMAL
@@ -95,6 +103,7 @@ class TenantSettings(BudgetSettings):
     semantic_risk: float | None = Field(None, gt=0, lt=1)
     """Share of answers given from the cache to other words for the same question that may be to another question; none: the same words only."""
     retention: Retention = Retention.HASH
+    """What the log keeps of prompts: `hash`, `full` (the text, and all that was sampled), or `none`."""
     guard: bool = True
     """Serve the best constant plan where routing is no better by the tenant's own log."""
 

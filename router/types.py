@@ -642,46 +642,46 @@ class Record:
     answer given. Retraining reads these rows and nothing else.
     """
 
-    schema_version: int = SCHEMA_VERSION
-    id: str
-    kind: Literal["stage", "reward"]
-    decision_id: str
-    tenant: str
-    at: float
-    trace_id: str = ""
-    stage: int = 0
-    task: str = ""
+    schema_version: int = SCHEMA_VERSION  # of these columns
+    id: str  # of the row; see above
+    kind: Literal["stage", "reward"]  # a stage of a request, its ending too, or a reward
+    decision_id: str  # of the request; what `ReportOutcome` names
+    tenant: str  # who asked
+    at: float  # seconds since 1970 when it was decided, or reported
+    trace_id: str = ""  # of the trace that the request belonged to, in hexadecimal
+    stage: int = 0  # number of the stage, from 0; of a reward the stage that it rates, or -1
+    task: str = ""  # kind of answer that was wanted: math, choice, code, free
     prompt: str = ""  # as the tenant's retention allows: text, or its hash
-    features: tuple[float, ...] = ()
-    feature_version: str = ""
-    in_hand: float = 0.0
+    features: tuple[float, ...] = ()  # what the encoder made of the conversation, and cheap counts
+    feature_version: str = ""  # of the encoders that made them
+    in_hand: float = 0.0  # probability that the answer then in hand was right
     answer: str = ""  # answer in hand when deciding; after the last stage, the answer given
-    action: str = ""
-    plan: str = ""
-    propensity: float = 1.0
-    explored: bool = False
-    offered: tuple[str, ...] = ()
+    action: str = ""  # buy, stop or abstain
+    plan: str = ""  # bought at this stage; empty at an ending
+    propensity: float = 1.0  # exact probability with which the choice was drawn
+    explored: bool = False  # whether exploration made the choice
+    offered: tuple[str, ...] = ()  # choices that were open: plans, `stop`, `abstain`
     scores: tuple[float, ...] = ()  # value of each choice offered, in `offered` order
     success: tuple[float, ...] = ()  # P(right) of each choice offered
-    policy: str = ""
-    predictor: str = ""
-    reason: str = ""
+    policy: str = ""  # name and version of who decided
+    predictor: str = ""  # version of who forecast
+    reason: str = ""  # of the choice, in words
     outcome_answer: str = ""  # what the bought plan itself answered
     outcome_answers: tuple[str, ...] = ()  # of each candidate kept; empty where none could be read
     outcome_scores: tuple[float, ...] = ()  # of each candidate kept; NaN where none was formed
     outcome_logprobs: tuple[float, ...] = ()  # mean per token of each candidate kept
-    stop_reason: str = ""
-    prompt_tokens: int = 0
-    kept_tokens: int = 0
-    discarded_tokens: int = 0
-    cancelled_tokens: int = 0
-    scored_tokens: int = 0
-    calls: int = 0
-    cost: int = 0
-    seconds: float = 0.0
-    reward: float | None = None
-    reward_source: str = ""
-    samples: int = 0
+    stop_reason: str = ""  # why the run ended; at an ending how: answered, abstained, cached
+    prompt_tokens: int = 0  # read by the model
+    kept_tokens: int = 0  # written for samples that were used
+    discarded_tokens: int = 0  # written for samples that were not
+    cancelled_tokens: int = 0  # written for samples that were stopped
+    scored_tokens: int = 0  # read by verifiers that are models
+    calls: int = 0  # samples, scorings and program runs
+    cost: int = 0  # micro-dollars that were charged; of a reward what the caller says that the plan cost
+    seconds: float = 0.0  # that the run took
+    reward: float | None = None  # in [0, 1]; none in rows of stages
+    reward_source: str = ""  # who said so: verifier, user, judge, unit_test
+    samples: int = 0  # samples drawn
     trace: str = ""  # of the bought plan, where the tenant's retention is `full`
     outcome_tokens: tuple[int, ...] = ()  # written for each candidate kept
     costs: tuple[float, ...] = ()  # micro-dollars forecast for each choice offered, in `offered` order
@@ -689,6 +689,6 @@ class Record:
     chances: tuple[float, ...] = ()  # with which each choice offered might have been drawn, in `offered` order
     arm: str = ""  # who decided, where a share of requests goes elsewhere than configured: `candidate` or `control`
     value: float = 0.0  # micro-dollars a right answer was worth in this decision
-    joules: float = 0.0
+    joules: float = 0.0  # energy of the run
     energy: str = ""  # how the joules are known: `estimated` or `measured`
     inherited: tuple[str, ...] = ()  # ids of the rows whose purchases the request began with, oldest first; they were paid for before

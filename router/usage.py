@@ -1,10 +1,11 @@
 """Usage: what a tenant spent, from the decision log, each row counted once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -81,21 +82,26 @@ def as_json(found: pa.Table, tenant: str, by: By) -> str:
 
 
 def shown(found: pa.Table, tenant: str) -> Table:
-    """For people."""
-    table = Table(*(name.replace("_", " ") for name in found.column_names), title=f"What {tenant} used")
-    for row in found.to_pylist():
-        table.add_row(*map(_plain, row.values()))
+    """For people: in 80 columns what matters, with all tokens together; JSON and files have every kind by itself."""
+    rows = found.to_pylist()
+    table = Table(found.column_names[0], title=f"What {tenant} used", caption="Tokens by their fate: --json, or --to-file.", caption_justify="left")
+    for name in ("decisions", "purchases", "tokens", "micro-\ndollars", "seconds", "joules"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(str(row[found.column_names[0]]), *_amounts([row]))
+    if len(rows) > 1:
+        table.add_section()
+        table.add_row("all", "", *_amounts(rows)[1:], style="bold")  # a decision may have bought several plans
     return table
 
 
-def _plain(value: object) -> str:
-    match value:
-        case float():
-            return f"{value:,.2f}"
-        case int():
-            return f"{value:,}"
-        case _:
-            return str(value)
+def _amounts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    def total(*names: str) -> Any:  # noqa: ANN401 - whole, or not
+        return sum(row[name] for row in rows for name in names)
+
+    tokens = [name for name in _COUNTED if name.endswith("_tokens")]
+    whole = [f"{total(*names):,}" for names in (("decisions",), ("purchases",), tokens, ("cost_microdollars",))]
+    return [*whole, f"{total('seconds'):,.2f}", f"{total('joules'):,.2f}"]
 
 
 def day(text: str) -> datetime:

@@ -9,13 +9,11 @@ from rheostat.v1 import access_service_pb2 as pb
 from rheostat.v1.access_service_pb2_grpc import AccessServiceStub
 from rich.table import Table
 
+from router import completing
 from router.access import wire
-from router.access.keyring import Keyring
 from router.access.roles import Role
 from router.channel import Service
 from router.settings import Settings
-from router.store import attached
-from router.tenancy.register import registered
 from router.terminal import Json, calling, err, out, read_settings, run
 
 keys = typer.Typer(help="Make, list, rotate and revoke API keys; a change is in force within a second on every router.", no_args_is_help=True)
@@ -29,7 +27,9 @@ _OFFLINE = "Write straight into the Redis of these settings, without a service's
 def create(
     *,
     role: Annotated[list[Role], typer.Option(help="What the key may do; may be repeated.")],
-    tenant: Annotated[str, typer.Option(help="Whose requests it makes; only an admin's may be of none.", show_default=False)] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Whose requests it makes; only an admin's may be of none.", show_default=False, autocompletion=completing.tenants)
+    ] = "",
     note: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
     days: Annotated[float | None, typer.Option(min=0.001, help="Days after which it ends; never, if not given.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help=_OFFLINE)] = False,
@@ -46,7 +46,7 @@ def create(
 @calling
 def list_(
     *,
-    tenant: Annotated[str, typer.Option(help="Only keys of this tenant.", show_default=False)] = "",
+    tenant: Annotated[str, typer.Option(help="Only keys of this tenant.", show_default=False, autocompletion=completing.tenants)] = "",
     service: Service,
     as_json: Json = False,
 ) -> None:
@@ -101,6 +101,10 @@ async def _all(stub: AccessServiceStub, tenant: str) -> list[pb.ApiKey]:
 
 async def _offline(settings: Settings, request: pb.CreateApiKeyRequest) -> pb.CreateApiKeyResponse:
     """For whoever may write into Redis, who may do everything anyhow."""
+    from router.access.keyring import Keyring  # noqa: PLC0415 - brings Redis
+    from router.store import attached  # noqa: PLC0415
+    from router.tenancy.register import registered  # noqa: PLC0415
+
     async with attached(settings.redis_url, settings.data / "redis") as store:
         if request.tenant:
             (await registered(store, settings))[request.tenant]

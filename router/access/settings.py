@@ -16,7 +16,9 @@ class IdentitySettings(Section):
     """Whose a certificate is."""
 
     tenant: str = ""
+    """The tenant that it calls for; only an admin may be of none."""
     roles: frozenset[Role] = Field(min_length=1)
+    """What it may do: `caller`, `operator`, `admin`."""
 
     @model_validator(mode="after")
     def _somebodys(self) -> "IdentitySettings":
@@ -29,14 +31,19 @@ class JwtSettings(Section):
     """JSON Web Tokens of one issuer; with exactly one of `jwks_file` and `public_key`, which are read again when they change."""
 
     issuer: str = Field(min_length=1)
+    """Who makes the tokens: their claim `iss`."""
     audience: str = Field(min_length=1)
+    """Whom they have to be for: their claim `aud`."""
     jwks_file: Path | None = None
+    """File of the issuer's public keys, as JSON."""
     public_key: Path | None = None
     """PEM file."""
     algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256", "EdDSA"), min_length=1)
     """Only such as need no shared secret."""
     tenant_claim: str = "tenant"
+    """The claim that has the tenant's name."""
     roles_claim: str = "roles"
+    """The claim that has the roles."""
     leeway: float = Field(30.0, ge=0, le=600)
     """Seconds by which clocks may differ."""
 
@@ -89,6 +96,7 @@ class TlsSettings(Section):
     certificate: Path
     """With those between it and the root, if there are any."""
     key: Path
+    """Its private key."""
     client_ca: Path | None = None
     """Who signs clients' certificates; with it every client needs one."""
 

@@ -1,7 +1,7 @@
 """`rheostat tenants`: tenants as people and scripts see them, by way of a running service."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,17 +15,19 @@ from rheostat.v1.tenant_service_pb2_grpc import TenantServiceStub
 from rich.progress import Progress
 from rich.table import Table
 
+from router import completing
 from router.channel import Service
 from router.tenancy import wire
 from router.terminal import Json, calling, err, explained, out, run
-from router.terms import TenantSettings
+from router.terms import BudgetSettings, TenantSettings
 
 tenants = typer.Typer(help="See and change tenants of a running service; a change is in force within a second on every router.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The tenant's name.")]
+Name = Annotated[str, typer.Argument(help="The tenant's name.", autocompletion=completing.tenants)]
 Etag = Annotated[str, typer.Option(help="Refuse if the tenant's etag is no longer this one.", show_default=False)]
 Ask = Callable[[TenantServiceStub], Awaitable[Any]]
-_ROWS = ("value", "floor", "cap", "per_minute", "per_day", "per_month", "retention", "priority")
+_OBJECTIVES = ("value", "floor", "cap")
+_BUDGETS = tuple(name for name in BudgetSettings.model_fields if "per_" in name)
 
 
 @tenants.command("list")
@@ -36,9 +38,11 @@ def list_(*, service: Service, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    table = Table("name", "source", *_ROWS)
+    table = Table("name", "source", "objective", "budgets", "retention", "priority")
     for one in found:
-        table.add_row(one["name"], one["source"], *(str(one.get(name, "")) for name in _ROWS))
+        table.add_row(
+            one["name"], one["source"], _stated(one, _OBJECTIVES), _stated(one, _BUDGETS), one.get("retention", ""), one.get("priority", "")
+        )
     out.print(table)
 
 
@@ -53,7 +57,10 @@ def get(name: Name, *, service: Service, as_json: Json = False) -> None:
 @calling
 def set_(
     name: Name,
-    terms: Annotated[list[str], typer.Argument(help="field=value, by the names that settings have; field= gives it the service's default.")],
+    terms: Annotated[
+        list[str],
+        typer.Argument(help="field=value, by the names that settings have; field= gives it the service's default.", autocompletion=completing.terms),
+    ],
     *,
     etag: Etag = "",
     service: Service,
@@ -99,7 +106,7 @@ def import_(
 @tenants.command("changes")
 @calling
 def changes(
-    name: Annotated[str, typer.Argument(help="Of this tenant; of all, if not given.")] = "",
+    name: Annotated[str, typer.Argument(help="Of this tenant; of all, if not given.", autocompletion=completing.tenants)] = "",
     *,
     most: Annotated[int, typer.Option(min=1, help="How many, at most.")] = 50,
     service: Service,
@@ -115,6 +122,11 @@ def changes(
         fields = "\n".join(f"{field}: {json.dumps(both['from'])} -> {json.dumps(both['to'])}" for field, both in one["fields"].items())
         table.add_row(one["at"][:19].replace("T", " "), one["actor"], one["tenant"], one["action"], fields)
     out.print(table)
+
+
+def _stated(one: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Those of these terms that the tenant has, a line each."""
+    return "\n".join(f"{name} {one[name]:,}" for name in names if one.get(name) is not None)
 
 
 async def _asked(service: Service, ask: Ask) -> Any:  # noqa: ANN401 - whatever is asked

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rheostat.v1 import tenant_pb2 as pb
 
 from router.errors import InvalidTerms
-from router.rows import Change
-from router.tenancy.register import Given, Tenancy
 from router.terms import TenantSettings
+
+if TYPE_CHECKING:  # commands read these messages, and wait for no Redis
+    from router.rows import Change
+    from router.tenancy.register import Tenancy
 
 _MONEY = ("value", "cap", "per_minute", "per_day", "per_month")
 FIELDS = {name: f"{name}_microdollars" if name in _MONEY else {"window": "window_seconds"}.get(name, name) for name in TenantSettings.model_fields}
@@ -19,7 +21,7 @@ _TERMS = {field: name for name, field in FIELDS.items()}
 _ENUMS = {"priority": pb.Priority, "cache_scope": pb.CacheScope, "retention": pb.Retention}
 
 
-def tenant_to_pb(one: Tenancy) -> pb.Tenant:
+def tenant_to_pb(one: "Tenancy") -> pb.Tenant:
     """With every term that is in force, defaults too."""
     found = pb.Tenant(
         name=one.name,
@@ -32,7 +34,7 @@ def tenant_to_pb(one: Tenancy) -> pb.Tenant:
     return found
 
 
-def state(message: pb.Tenant, terms: Given) -> None:
+def state(message: pb.Tenant, terms: dict[str, Any]) -> None:
     """State terms in a message; raises TypeError or ValueError for a value that is of no such kind."""
     for name, value in terms.items():
         if name == "plans":
@@ -41,7 +43,7 @@ def state(message: pb.Tenant, terms: Given) -> None:
             setattr(message, FIELDS[name], f"{name.upper()}_{value.upper()}" if name in _ENUMS else value)
 
 
-def given(tenant: pb.Tenant) -> Given:
+def given(tenant: pb.Tenant) -> dict[str, Any]:
     """The terms that a message states."""
     found: dict[str, Any] = {_TERMS[field.name]: value for field, value in tenant.ListFields() if field.name in _TERMS}
     for name, enum in _ENUMS.items():
@@ -50,7 +52,7 @@ def given(tenant: pb.Tenant) -> Given:
     return found | ({"plans": list(tenant.plans)} if tenant.plans else {})
 
 
-def masked(tenant: pb.Tenant, mask: Sequence[str]) -> Callable[[Given], Given]:
+def masked(tenant: pb.Tenant, mask: Sequence[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """What a change with this mask makes of stated terms; without a mask it is the terms that the message states. Raises InvalidTerms by name."""
     if odd := [path for path in mask if path not in _TERMS and path != "*"]:
         raise InvalidTerms(violations=[("update_mask", _unmaskable(path)) for path in odd])
@@ -72,7 +74,7 @@ def located(error: InvalidTerms) -> InvalidTerms:
     return InvalidTerms(violations=[(f"tenant.{FIELDS.get(name, name)}".rstrip("."), told) for name, told in error.violations], **error.metadata)
 
 
-def change_to_pb(change: Change) -> pb.TenantChange:
+def change_to_pb(change: "Change") -> pb.TenantChange:
     """One line of the audit trail."""
     return pb.TenantChange(
         change_time=datetime.fromtimestamp(change.at, UTC),

@@ -12,7 +12,7 @@ from router.__main__ import app
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "deploy" / "runbook.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL)
+BLOCKS = re.findall(r"```sh[^\n]*\n(.*?)```", RUNBOOK, re.DOTALL)
 LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted(
     {found[1] for line in LINES if (found := re.search(r"(?:^|-- |router-\d )(rheostat \w.*)$", line))}

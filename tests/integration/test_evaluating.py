@@ -82,5 +82,5 @@ async def from_the_command_line(configured: Settings, tmp_path: Path) -> None:
     assert plot.read_bytes().startswith(b"\x89PNG")
     file.write_text("policy: {name: nosuch}")
     code, out, err = await output("evaluate", "--policy", str(file), env=env)
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     assert "no plug-in 'nosuch'" in err

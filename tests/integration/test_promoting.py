@@ -140,14 +140,14 @@ async def test_what_cannot_be_promoted_is_refused(configured: Settings, tmp_path
     async with service(configured):
         await promote(configured, tmp_path, "begin", str(candidate))
         code, _, err = await command(configured, tmp_path, "promote", "begin", str(candidate))
-        assert (code, "already" in err) == (1, True)
+        assert (code, "already" in err) == (5, True)
         assert (await promote(configured, tmp_path, "stop"))["promotion"]["stage"] == "rolled back"
         async with attached(None, configured.data / "redis") as store:
             whole = await store.ask(lambda redis: redis.hget(promotion_key("default"), "promotion"))
             await store.ask(lambda redis: redis.hset(promotion_key("default"), "promotion", whole[: len(whole) // 2]))
         code, _, err = await command(configured, tmp_path, "promote", "status")
-        assert (code, "damaged" in err) == (1, True)
+        assert (code, "damaged" in err) == (7, True)
         assert (await promote(configured, tmp_path, "stop"))["promotion"] is None
         candidate.write_text(yaml.safe_dump({"predictor": str(tmp_path / "nowhere")}))
         code, _, err = await command(configured, tmp_path, "promote", "begin", str(candidate))
-        assert (code, "BAD_ARTIFACT" in err) == (1, True)
+        assert (code, "BAD_ARTIFACT" in err) == (7, True)

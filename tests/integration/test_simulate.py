@@ -34,7 +34,7 @@ async def test_a_log_is_played_again(stub, settings: Settings, tmp_path) -> None
 
 async def test_without_a_log_it_says_what_to_do(tmp_path) -> None:
     code, _, err = await commanded("simulate", RHEOSTAT_DATA=str(tmp_path))
-    assert code == 1
+    assert code == 5
     assert "rheostat demo" in " ".join(err.split())
 
 

@@ -19,7 +19,7 @@ from router.settings import Settings
 from router.terms import TenantSettings
 from tests.integration.test_faults import LEGS, STORY
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+CALLERS = (Path(__file__).parents[2] / "docs" / "callers.md").read_text()
 QUICK = {"model": "rheostat-quick", "messages": [{"role": "user", "content": STORY}]}
 LONG = {"model": "long", "messages": [{"role": "user", "content": LEGS}], "seed": 1}
 
@@ -52,7 +52,7 @@ async def test_a_conversation_is_answered(client: openai.AsyncOpenAI) -> None:
 
 
 async def test_the_example_in_the_readme(open_settings: Settings) -> None:
-    (code,) = [one for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from openai" in one]
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", CALLERS, re.DOTALL) if "from openai" in one]
     async with service(open_settings) as running:
         code = code.replace("http://127.0.0.1:50080/v1", running.http.url)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)

@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_log_is_told_by_both_engines(log: Path, tmp_path: P
     (log / "date=2" / "log.parquet").write_bytes(b"PAR1")
     for engine in ("local", "ray"):
         done = retrain(log, tmp_path / "new", engine)
-        assert done.returncode == 1
+        assert done.returncode == 5
         assert "INVALID_QUERY" in done.stderr
         assert "date=2/log.parquet is no whole Parquet file" in done.stderr.replace("\n", "")
 
@@ -157,7 +157,7 @@ def test_a_storage_that_fails_half_way_leaves_what_serves_as_it_was(log: Path, t
         store.left = 3  # it lists the files, and gives two of five
         failed = retrain(there, served, engine, store)
         store.left = float("inf")
-        assert failed.returncode == 1
+        assert failed.returncode == 3
         assert "LOG_UNAVAILABLE" in failed.stderr, failed.stderr
         assert "Traceback" not in failed.stderr
         assert content(served) == before

@@ -1,4 +1,4 @@
-"""The client in the README, as it stands there, against a running service."""
+"""The client in the documentation, as it stands there, against a running service."""
 
 import asyncio
 import os
@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+CALLERS = (Path(__file__).parents[2] / "docs" / "callers.md").read_text()
 
 
-async def test_the_client_in_the_readme_gets_an_answer_and_its_price(running):
-    (code,) = [one for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "rheostat.client" in one]
+async def test_the_client_in_the_documentation_gets_an_answer_and_its_price(running):
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", CALLERS, re.DOTALL) if "rheostat.client" in one]
     code = code.replace("127.0.0.1:50051", running.address)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)

@@ -1,0 +1,1 @@
+"""Makes the pages of docs/reference from the contract and the code: `make docs`."""
