@@ -163,6 +163,9 @@ def test_ten_thousand_decisions_scroll_without_lag(visit: Any, site: Site) -> No
     visitor.page.wait_for_selector(f"#row-{total - 1}")
     assert visitor.page.locator(".rows .row").count() < 80, "only what is seen is drawn"
     assert int(visitor.page.locator(".list").get_attribute("data-loaded")) == total
+    site.planned()
+    visitor.page.get_by_role("button", name=re.compile("Read again|There are newer ones")).click()
+    waits(visitor, f"{total + 1:,} decisions")
 
 
 def test_nothing_moves_while_it_lives_and_it_is_there_at_once(visit: Any, site: Site) -> None:

@@ -20,8 +20,8 @@ const ORDERS = [["", "latest first"], ["DECISION_ORDER_COST", "dearest first"], 
 
 type Found = { rows: DecisionLine[]; total: number; error?: Refusal; busy: boolean };
 
-/** Pages one after the other, as far as they are wanted. */
-function useDecisions(asked: object): Found & { want: (row: number) => void } {
+/** Pages one after the other, as far as they are wanted; read anew for each number of `fresh`. */
+function useDecisions(asked: object, fresh: number): Found & { want: (row: number) => void } {
   const name = JSON.stringify(asked);
   const { epoch } = useStore(link);
   const [state, set] = useState<Found>({ rows: [], total: 0, busy: true });
@@ -51,7 +51,7 @@ function useDecisions(asked: object): Found & { want: (row: number) => void } {
     set((was) => ({ rows: was.rows, total: was.total, busy: true }));
     pull.current();
     return () => stop.abort();
-  }, [name, epoch]);
+  }, [name, fresh, epoch]);
   const want = useCallback((row: number) => {
     if (row > wanted.current) {
       wanted.current = row;
@@ -73,11 +73,11 @@ export function DecisionsView({ tenant }: { tenant: string }) {
     ...(get("wrong") ? { rewardAtMost: 0 } : {}),
     ...(get("order") ? { order: get("order") } : {}),
   };
-  const found = useDecisions({ ...narrowed });
+  const found = useDecisions(narrowed, fresh);
   const open = get("id");
   const close = () => turn({ id: "" });
   return (
-    <div class={`explorer ${open ? "opened" : ""}`} key={fresh}>
+    <div class="explorer">
       <Filters tenant={tenant} get={get} />
       <Panel
         title="Decisions"

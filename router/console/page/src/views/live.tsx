@@ -134,7 +134,7 @@ function ByStage({ data, names }: { data: Summary; names: string[] }) {
     <Panel title="By stage" about="Decide, look, decide again: what was done at each turn" class="half">
       <ol class="stages">
         {stages.map((one) => {
-          const parts = (one.actions ?? []).map((action) => ({ name: action.action ?? "", value: action.decisions ?? 0 }));
+          const parts = names.map((name) => ({ name, value: one.actions?.find((action) => action.action === name)?.decisions ?? 0 }));
           return (
             <li key={one.stage}>
               <span>Stage {one.stage ?? 0}</span>
