@@ -77,7 +77,9 @@ for colour, place in (("tab:blue", 0), ("tab:red", -1)):
     forecasts = {one.plan: one for one in sorted(planned.prediction.forecasts, key=lambda one: one.cost_microdollars)}
     cost, success = ([getattr(one, name) for one in forecasts.values()] for name in ("cost_microdollars", "success"))
     ends = [[one.success - one.low for one in forecasts.values()], [one.high - one.success for one in forecasts.values()]]
-    axes.errorbar(cost, success, ends, marker=".", capsize=2, color=colour, label=f"level {paper[place].level}: forecasts, 90 % intervals")
+    axes.errorbar(
+        cost, success, ends, marker=".", linestyle="", capsize=2, color=colour, label=f"level {paper[place].level}: forecasts, 90 % intervals"
+    )
     bought = forecasts[finals[place].receipt.stages[0].plan]
     axes.plot(bought.cost_microdollars, bought.success, "*", markersize=15, color=colour, label=f"bought first: {bought.plan}")
 axes.set(

@@ -96,7 +96,7 @@ class Found:
 
 SHARES, found = (0.2, 0.4, 0.7, 1.0), []
 for share in SHARES:
-    log = logged(acting(share), seed=1)
+    log = logged(acting(share), seed=round(100 * share))
     told = {name: estimate(log, one) for name, one in (("IPS", ips), ("SNIPS", snips), ("DR", dr))}
     found.append(Found(share, overlap(log).effective, {name: (one.value, one.low, one.high) for name, one in told.items()}))
     line = ", ".join(f"{name} {value:.0f} [{low:.0f}, {high:.0f}]" for name, (value, low, high) in found[-1].by.items())

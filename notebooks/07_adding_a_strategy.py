@@ -126,11 +126,11 @@ client = stack.enter_context(Client(running.address))
 # %% [markdown]
 # The predictor knows nothing of the new plan: its P(right) is one half, with the widest interval there is. A tenant that lets a share of its
 # decisions be drawn evenly (`exploration`) gets it tried, and then the log teaches what it is worth. Here every decision is drawn, so that the
-# router buys each of the three about as often; and the same held-out questions, of which none is easy, are asked of each plan by name, to compare
-# them.
+# router buys each of the three about as often; and the same held-out questions, neither trivial nor hopeless, are asked of each plan by name, to
+# compare them.
 
 # %%
-paper = [problem for problem in draw("test", 11, 40) if problem.level >= 5][:12]
+paper = [problem for problem in draw("test", 11, 40) if 3 <= problem.level <= 5][:12]
 
 
 def ask(number: int, **knobs: object) -> tuple[str, bool, int, int]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import grpc
 import numpy as np
 from rheostat.v1 import query_pb2
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Sheet
 
@@ -208,24 +209,27 @@ def show(report: Report, console: Console) -> None:
 
 
 def _results(report: Report) -> Sheet:
-    sheet = Sheet("", "accuracy", "95 % interval", "micro-dollars", "tokens", "Rheostat ahead by", title=f"{report.questions} held-out questions")
+    sheet = Sheet(title=f"{report.questions} held-out questions", box=SIMPLE_HEAD)
+    sheet.add_column("")
+    for head in ("accuracy, and\n95 % interval", "micro-\ndollars", "tokens", "Rheostat ahead\nby points"):
+        sheet.add_column(head, justify="right", no_wrap=True)
     for name, row in {OURS: report.rheostat, **report.controls}.items():
-        ahead = "" if row.ahead is None else f"{row.ahead[0]:+.1%} [{row.ahead[1]:+.1%}, {row.ahead[2]:+.1%}]"
+        accuracy = f"{row.accuracy:.1%} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
         tokens = "" if row.tokens is None else f"{row.tokens:,.0f}"
-        sheet.add_row(
-            name,
-            f"{row.accuracy:.1%}",
-            f"{row.low:.1%} - {row.high:.1%}",
-            f"{row.cost:,.0f}",
-            tokens,
-            ahead,
-            style="bold" if name == OURS else "",
-        )
+        sheet.add_row(name, accuracy, f"{row.cost:,.0f}", tokens, _points(row.ahead), style="bold" if name == OURS else "")
     return sheet
 
 
+def _points(ahead: tuple[float, float, float] | None) -> str:
+    if ahead is None:
+        return ""
+    lead, low, high = (100 * one for one in ahead)
+    return f"{lead:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 def _levels(report: Report) -> Sheet:
-    sheet = Sheet("difficulty", "questions", "accuracy", "micro-dollars", "purchases", "answered by", title="Where the compute went")
+    heads = ("level", "asked", "accuracy", "micro-\ndollars", "bought", "answered by")
+    sheet = Sheet(*heads, title="Where the compute went, by difficulty", box=SIMPLE_HEAD)
     for level, figures in report.stages.items():
         plans = sorted(((share, name) for name, share in figures.items() if name not in _FIGURES), reverse=True)
         shares = ", ".join(f"{name} {share:.0%}" for share, name in plans)

@@ -84,7 +84,9 @@ def as_json(found: pa.Table, tenant: str, by: By) -> str:
 def shown(found: pa.Table, tenant: str) -> Table:
     """For people: in 80 columns what matters, with all tokens together; JSON and files have every kind by itself."""
     rows = found.to_pylist()
-    table = Table(found.column_names[0], title=f"What {tenant} used", caption="Tokens by their fate: --json, or --to-file.", caption_justify="left")
+    how = "measured" if rows and all(row["energy"] == "measured" for row in rows if row["joules"]) else "estimated"
+    caption = f"Joules as {how}; tokens by their fate with --json, or --to-file."
+    table = Table(found.column_names[0], title=f"What {tenant} used", caption=caption, caption_justify="left")
     for name in ("decisions", "purchases", "tokens", "micro-\ndollars", "seconds", "joules"):
         table.add_column(name, justify="right")
     for row in rows:

@@ -13,7 +13,7 @@ from docs.generate.metrics import instruments
 from tests.docs.conftest import ROOT
 
 PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"))]
-PAGES += [ROOT / "client" / "README.md", ROOT / "deploy" / "runbook.md"]
+PAGES += [ROOT / "client" / "README.md", ROOT / "deploy" / "runbook.md", ROOT / "notebooks" / "README.md"]
 
 
 def anchors(page: Path) -> set[str]:

@@ -26,7 +26,7 @@ def nothing_left(client):
         try:
             yield
         except BaseException:
-            for process in kernel.children(recursive=True):
+            for process in (kernel, *kernel.children(recursive=True)):  # the kernel first, for it would start the others again
                 process.kill()
             raise
 

@@ -148,7 +148,8 @@ def run(*words: str, **env: str) -> str:
 
 
 BASH = """
-source <(rheostat --show-completion)
+rheostat --install-completion
+source ~/.bashrc
 complete -p rheostat
 for words in "ret" "ask --plan small-" "tenants set acme flo"; do
     COMP_WORDS=(rheostat $words); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
@@ -158,8 +159,8 @@ done
 """
 
 
-def test_bash_completes() -> None:
-    told = run("bash", "-c", BASH, RHEOSTAT_ADDRESS=NOBODY)
+def test_bash_completes(tmp_path: Path) -> None:
+    told = run("bash", "-c", BASH, RHEOSTAT_ADDRESS=NOBODY, HOME=str(tmp_path))
     assert "_rheostat_completion rheostat" in told
     assert "ret: retrain" in told
     assert "ask --plan small-: small-best small-solve small-vote" in " ".join(told.split())

@@ -1,18 +1,21 @@
 """What a tenant used: every row once, whoever shipped it how often, between its bounds, by what was asked."""
 
 import csv
+import io
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from router import archive
 from router.errors import InvalidQuery
 from router.types import Record
-from router.usage import By, as_json, day, usage, write
+from router.usage import By, as_json, day, shown, usage, write
 
 MORNING = datetime(2026, 11, 25, 8, tzinfo=UTC).timestamp()
 DAY = 86_400.0
@@ -55,6 +58,16 @@ def test_every_row_counts_once_and_a_tenant_sees_its_own(files: list[Path]) -> N
 @pytest.mark.parametrize(("by", "costs"), [(By.PLAN, {"": 0, "tree": 7, "vote": 110}), (By.POLICY, {"allocator-1": 17, "fixed": 100})])
 def test_it_is_told_by_plan_and_by_policy(files: list[Path], by: By, costs: dict[str, int]) -> None:
     assert {one[by.value]: one["cost_microdollars"] for one in usage(files, "acme", by).to_pylist()} == costs
+
+
+def test_people_are_told_in_eighty_columns(files: list[Path]) -> None:
+    printed = io.StringIO()
+    Console(file=printed, width=80).print(shown(usage(files, "acme", By.DAY), "acme"))
+    told = printed.getvalue()
+    assert max(map(len, told.splitlines())) <= 80
+    assert "…" not in told
+    assert [re.findall(r"\d[\d,.-]*", line)[-3] for line in told.splitlines() if re.match("│ (2026|all)", line)] == ["17", "100", "117"]
+    assert "Joules as estimated" in told
 
 
 def test_bounds_are_days_or_moments_and_the_last_is_excluded(files: list[Path]) -> None:
