@@ -2,6 +2,8 @@
 
 import asyncio
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +31,18 @@ def _returns(settings: Settings, question: Question, since: float) -> list[Retur
     from router.evaluation.run import returns  # noqa: PLC0415
 
     return returns(settings, question, since)
+
+
+def _end_with_the_router() -> None:
+    """In the other process: a router that is killed closes nothing, and what waits for its next question would wait for ever."""
+    router = multiprocessing.parent_process()
+    assert router
+
+    def wait() -> None:
+        router.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="router-watch", daemon=True).start()
 
 
 class Desk:
@@ -74,7 +88,8 @@ class Desk:
 
     def _process(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
+            spawning = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=spawning, initializer=_end_with_the_router, max_tasks_per_child=1)
         return self._pool
 
     def close(self) -> None:
