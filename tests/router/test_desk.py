@@ -15,6 +15,7 @@ from router.settings import Settings
 if __name__ == "__main__":
     desk = Desk(Settings())
     desk._process().submit(int).result()
+    time.sleep(1.0)  # until the next one waits, and this one has ended
     sys.stdout.write("ready\\n")
     sys.stdout.flush()
     time.sleep(60)
