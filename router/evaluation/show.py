@@ -11,6 +11,7 @@ from router.evaluation.episodes import LEFT_OUT
 from router.evaluation.judge import OURS
 
 _MEASURES = ("quality", "cost", "net")
+_ALONG = ("quality", "cost", "seconds")
 
 
 def show(found: Mapping[str, Any], console: Console) -> None:
@@ -33,17 +34,21 @@ def _policies(found: Mapping[str, Any]) -> Table:
 
 
 def _curve(found: Mapping[str, Any]) -> Table:
-    table = Table(found["knob"], "quality", "micro-dollars", "effective decisions", title=_title(found))
+    table = Table(found["knob"], "quality", "micro-dollars", "seconds", "effective decisions", title=_title(found))
     for point in found["points"]:
         if "refused" in point:
-            table.add_row(_number(point["at"]), *(f"({_number(point['modelled'][measure])})" for measure in _MEASURES[:2]), "too few", style="dim")
+            table.add_row(_number(point["at"]), *(f"({_number(point['modelled'][measure])})" for measure in _ALONG), "too few", style="dim")
         else:
-            table.add_row(_number(point["at"]), *(_told(point[measure]) for measure in _MEASURES[:2]), f"{point['effective']:.0f}")
+            table.add_row(_number(point["at"]), *_along(point))
     table.add_section()
     for name, one in (("as logged", found["logged"]), *((f"always {plan}", one) for plan, one in found["constants"].items())):
         if "refused" not in one:
-            table.add_row(name, *(_told(one[measure]) for measure in _MEASURES[:2]), f"{one['effective']:.0f}")
+            table.add_row(name, *_along(one))
     return table
+
+
+def _along(one: Mapping[str, Any]) -> list[str]:
+    return [_told(one["quality"]), _told(one["cost"]), _number(one["seconds"]["value"]), f"{one['effective']:.0f}"]
 
 
 def _title(found: Mapping[str, Any]) -> str:
