@@ -18,7 +18,7 @@ from router.settings import Settings
 async def test_what_the_log_taught_serves_without_a_restart(running: Service, stub: RouterServiceStub, settings: Settings) -> None:
     before = running.pipeline.predictor.version
     async with grpc.aio.insecure_channel(running.address) as channel:
-        attempts = await sit(channel, draw("calibration", 3, 40), query_pb2.Knobs(plans=["quick"], cache=False), report=True, done=lambda: None)
+        attempts = await sit(channel, draw("calibration", 3, 40), query_pb2.Knobs(plans=["quick"], cache=False), report=True, done=lambda _: None)
     rows = records(read_log(settings.data / "journal"))
     assert {row.decision_id for row in rows if row.kind == "reward"} == {attempt.decision_id for attempt in attempts}
     with log_files(settings.data / "journal") as files:
@@ -42,7 +42,7 @@ async def test_a_risk_is_kept_by_withholding_or_refused_before_anything_is_bough
     risk = next(alpha for alpha in ALPHAS if bar(alpha) <= 1)
     knobs = query_pb2.Knobs(plans=["quick"], cache=False, risk=risk, max_stages=1)
     async with grpc.aio.insecure_channel(running.address) as channel:
-        attempts = await sit(channel, draw("calibration", 3, 10), knobs, report=False, done=lambda: None)
+        attempts = await sit(channel, draw("calibration", 3, 10), knobs, report=False, done=lambda _: None)
     for attempt in attempts:
         explained = await stub.ExplainDecision(router_service_pb2.ExplainDecisionRequest(decision_id=attempt.decision_id), timeout=10)
         assert bool(attempt.gave) == (explained.stages[-1].in_hand >= bar(risk))
