@@ -27,7 +27,7 @@ serve: $(READY) ## Start the service with nothing configured; Ctrl-C drains it
 test: $(READY) try-vllm ## Run the tests, with a real vLLM where one can be installed
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-slow: $(READY) ## The tests that take minutes: images are installed and started, storage fails, scale is measured in small
+test-slow: $(READY) ## The tests that take minutes: images are installed, storage fails, faults at random, candidates come to serve, scale in small
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 vllm: $(VLLM_READY) ## Install vLLM in an environment of its own, and start a worker on it; then: RHEOSTAT_WORKER__ADDRESS=127.0.0.1:50052 make serve

@@ -472,7 +472,7 @@ def config_show(as_json: Json = False) -> None:
 
 @config.command("check")
 def config_check(file: Annotated[Path, typer.Argument(help="YAML file to check.", exists=True, dir_okay=False)], as_json: Json = False) -> None:
-    """Check a settings file without starting anything; exits with 1 if it is wrong."""
+    """Check a settings file without starting anything; exits with 5 if it is wrong."""
     settings = _settings(config=file)
     print(json.dumps({"valid": True, "plans": list(settings.plans)})) if as_json else out.print(f"{file} is in order: {len(settings.plans)} plans")
 

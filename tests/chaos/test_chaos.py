@@ -25,13 +25,14 @@ class Struck:
         self.outages, self.counts = outages, Counter()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_nothing_is_lost_overspent_or_leaked() -> None:
     with tempfile.TemporaryDirectory(prefix="rc-", ignore_cleanup_errors=True) as folder:
-        found = await chaos(25.0, 20_261_126, Path(folder))
+        found = await chaos(60.0, 20_261_126, Path(folder))
     assert found["violations"] == [], found
-    assert sum(found["faults"].values()) >= 3
-    assert min(found["acknowledged"].values()) > 40
+    assert sum(found["faults"].values()) >= 8
+    assert min(found["acknowledged"].values()) > 100
 
 
 def test_kept_promises_are_no_violations() -> None:

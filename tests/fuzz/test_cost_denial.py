@@ -13,6 +13,7 @@ from tests.integration.conftest import PLANS, POOLS, worker
 __all__ = ["worker"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_flood_draws_no_more_than_the_budget_of_its_tenant(tmp_path, worker, monkeypatch) -> None:
     monkeypatch.setattr(cost_denial, "BUDGET", 60_000)

@@ -96,6 +96,7 @@ async def test_two_services_share_a_cap_which_is_never_passed_and_well_used(own:
         assert one.pacers["capped"].standing(now) == two.pacers["capped"].standing(now)
 
 
+@pytest.mark.slow
 async def test_floors_are_met_and_the_lower_one_is_the_cheaper(own: Settings) -> None:
     """Rewards, not beliefs: the 95 % interval of their mean reaches the floor. The value begins too high for either."""
     async with service(own) as running, grpc.aio.insecure_channel(running.address) as channel:
