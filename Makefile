@@ -21,8 +21,8 @@ setup: $(READY) ## Install everything into .venv; the other targets do it for yo
 demo: $(READY) ## Answer held-out questions with real models, and compare with every control (ARGS=--json for JSON)
 	@$(BIN)/rheostat demo $(ARGS)
 
-serve: $(READY) ## Start the service with nothing configured; Ctrl-C drains it
-	@$(BIN)/rheostat serve $(ARGS)
+serve: $(READY) ## Start the service with nothing configured, its console at http://127.0.0.1:50080/console/; Ctrl-C drains it
+	@$(if $(RHEOSTAT_CONFIG)$(RHEOSTAT_SERVER__HTTP),,RHEOSTAT_SERVER__HTTP=127.0.0.1:50080) $(BIN)/rheostat serve $(ARGS)
 
 test: $(READY) try-vllm ## Run the tests, with a real vLLM where one can be installed
 	@$(BIN)/python -m pytest $(ARGS)
