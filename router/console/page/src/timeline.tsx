@@ -7,6 +7,7 @@ import { useStore } from "./store";
 import { theme } from "./theme";
 
 const HEIGHT = 180;
+const LEAST = 600;
 
 export type Moment = { at: number; of: Estimated | undefined };
 
@@ -28,7 +29,7 @@ export function Timeline(props: { moments: Moment[]; as: (value: number) => stri
         legend: { show: false },
         cursor: { show: false },
         padding: [10, 12, 0, 0],
-        scales: { x: { time: true }, y: { range: (_, low, high) => reach(low, high, floor, top) } },
+        scales: { x: { time: true, range: (_, first, last) => lapse(first, last) }, y: { range: (_, low, high) => reach(low, high, floor, top) } },
         axes: [
           { ...axis, grid: { show: false }, space: 70, values: (_, ticks) => moments(ticks), size: 30 },
           { ...axis, size: 62, values: (_, ticks) => ticks.map(as) },
@@ -61,6 +62,13 @@ function moments(ticks: number[]): string[] {
   const long = ticks.length > 1 && (ticks.at(-1)! - ticks[0]!) > 86_400;
   const told = new Intl.DateTimeFormat("en-GB", long ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit" });
   return ticks.map((tick) => told.format(tick * 1000));
+}
+
+/** The seconds that are shown: ten minutes at least, or one moment would be spread over years. */
+function lapse(first: number, last: number): [number, number] {
+  if (!Number.isFinite(first) || !Number.isFinite(last)) return [0, LEAST];
+  const spare = Math.max(0, LEAST - (last - first)) / 2;
+  return [first - spare, last + spare];
 }
 
 function reach(low: number, high: number, floor = -Infinity, top = Infinity): [number, number] {
