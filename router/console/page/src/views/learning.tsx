@@ -98,14 +98,14 @@ function Calibration({ bins, tenant }: { bins: Summary["calibration"]; tenant: s
 }
 
 const WAY = ["shadow", "canary", "full", "adopted"];
-const OVER = ["adopted", "rejected", "rolled back"];
+const UNDER_WAY = ["shadow", "canary", "full"];
 
 type Promoting = { tenant: string; role: Role; promotion: PromotionStanding | undefined; policies: string[]; again: () => void };
 
 function Promotion({ tenant, role, promotion, policies, again }: Promoting) {
   const [error, fail] = useState<Refusal>();
   const dialog = useRef<HTMLDialogElement>(null);
-  const under = !!promotion && !OVER.includes(promotion.stage ?? "");
+  const under = UNDER_WAY.includes(promotion?.stage ?? "");
   const act = async (method: string, body: object) => {
     try {
       await call(`OperationsService/${method}`, { tenant, ...body });
@@ -120,13 +120,12 @@ function Promotion({ tenant, role, promotion, policies, again }: Promoting) {
       {promotion ? <Candidate promotion={promotion} /> : <p class="facts padded">No candidate is on its way.</p>}
       <Trouble error={error} />
       <Allowed when={role === "admin"} id="why-not-promote" why="Beginning and stopping takes an administrator's key.">
-        {under ? (
+        {(under || promotion?.stage === "adopted") && (
           <div class="deeds">
             <button type="button" class="danger" disabled={role !== "admin"} onClick={() => dialog.current?.showModal()}>Take it back</button>
           </div>
-        ) : (
-          <Begin policies={policies} may={role === "admin"} begin={(body) => act("BeginPromotion", body)} />
         )}
+        {!under && <Begin policies={policies} may={role === "admin"} begin={(body) => act("BeginPromotion", body)} />}
       </Allowed>
       <dialog ref={dialog} aria-labelledby="rollback">
         <h3 id="rollback">Take the candidate back?</h3>
