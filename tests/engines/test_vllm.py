@@ -148,6 +148,7 @@ async def embedded(name):
         await backend.close()
 
 
+@pytest.mark.slow  # an engine beside those of the others, with gigabytes of its own
 def test_the_engine_conforms_like_every_backend():
     done = subprocess.run(
         [PYTHON, "-m", "tests.engines.conformance", MODELS / "small"],
