@@ -20,6 +20,7 @@ from router.access.commands import keys
 from router.access.settings import AccessSettings
 from router.channel import Service
 from router.errors import InvalidQuery, RouterError
+from router.evaluation.question import KNOBS
 from router.logs import write_logs
 from router.redaction import masked
 from router.settings import ServerSettings, Settings
@@ -251,9 +252,7 @@ def evaluate(
 
 @app.command("what-if", rich_help_panel=LEARN)
 def what_if(  # noqa: PLR0917 - the options of the command
-    knob: Annotated[
-        str, typer.Argument(help=f"{', '.join(completing.KNOBS[:-1])} or {completing.KNOBS[-1]}.", autocompletion=completing.knobs)
-    ] = "value",
+    knob: Annotated[str, typer.Argument(help=f"{', '.join(KNOBS[:-1])} or {KNOBS[-1]}.", autocompletion=completing.knobs)] = "value",
     at: Annotated[list[float] | None, typer.Option(help="A value of the knob; may be repeated. Its whole range, if not given.")] = None,
     policy: Annotated[
         Path | None, typer.Option(help="YAML file with another policy, predictor or other knobs than serve.", exists=True, dir_okay=False)

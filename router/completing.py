@@ -8,10 +8,10 @@ from typing import Any
 import typer
 
 from router.channel import Service
+from router.evaluation.question import KNOBS
 from router.terms import TenantSettings
 
 _PATIENCE = 0.7  # seconds; whoever presses a key waits
-KNOBS = ("value", "abstain_below", "risk", "exploration")
 Completion = Callable[[str], list[str]]
 
 

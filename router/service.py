@@ -13,7 +13,7 @@ from rheostat.v1.router_service_pb2_grpc import RouterServiceServicer
 from structlog.contextvars import bind_contextvars
 
 from router import wire
-from router.access.principal import acting_for
+from router.access.principal import noted
 from router.errors import DeadlineExceeded
 from router.tenants import Tenant
 from router.types import Query
@@ -64,7 +64,7 @@ class RouterService(RouterServiceServicer):
         self, request: pb.ReportOutcomeRequest, context: grpc.aio.ServicerContext[pb.ReportOutcomeRequest, pb.ReportOutcomeResponse]
     ) -> pb.ReportOutcomeResponse:
         """Stores a reward."""
-        tenant = self._tenant(request.tenant)
+        tenant = noted(request.tenant)
         bind_contextvars(decision_id=request.decision_id)
         await self._pipeline.report(wire.reward_from_pb(request, at=time.time()), tenant)
         return pb.ReportOutcomeResponse()
@@ -73,7 +73,7 @@ class RouterService(RouterServiceServicer):
         self, request: pb.ExplainDecisionRequest, context: grpc.aio.ServicerContext[pb.ExplainDecisionRequest, pb.ExplainDecisionResponse]
     ) -> pb.ExplainDecisionResponse:
         """Tells what was logged of a decision."""
-        tenant = self._tenant(request.tenant)
+        tenant = noted(request.tenant)
         bind_contextvars(decision_id=request.decision_id)
         return wire.explanation_to_pb(await self._pipeline.explain(request.decision_id, tenant), traces=request.traces)
 
@@ -83,7 +83,7 @@ class RouterService(RouterServiceServicer):
         context: grpc.aio.ServicerContext[evaluation_pb2.EvaluatePolicyRequest, evaluation_pb2.EvaluatePolicyResponse],
     ) -> evaluation_pb2.EvaluatePolicyResponse:
         """Judges a policy by the log."""
-        return wire.evaluation_to_pb(await self._desk.ask(self._tenant(request.tenant), wire.stated(request.knobs), request.decisions))
+        return wire.evaluation_to_pb(await self._desk.ask(noted(request.tenant), wire.stated(request.knobs), request.decisions))
 
     async def PreviewKnob(
         self,
@@ -91,18 +91,11 @@ class RouterService(RouterServiceServicer):
         context: grpc.aio.ServicerContext[evaluation_pb2.PreviewKnobRequest, evaluation_pb2.PreviewKnobResponse],
     ) -> evaluation_pb2.PreviewKnobResponse:
         """Turns a knob on paper."""
-        tenant, knobs = self._tenant(request.tenant), wire.stated(request.knobs)
+        tenant, knobs = noted(request.tenant), wire.stated(request.knobs)
         return wire.preview_to_pb(await self._desk.ask(tenant, knobs, request.decisions, knob=request.knob, values=tuple(request.values)))
 
     def _query(self, query: query_pb2.Query, deadline: float) -> Query:
-        return wire.query_from_pb(query, self._terms_of(self._tenant(query.tenant)), deadline)
-
-    def _tenant(self, name: str) -> str:
-        """The id of the tenant that the call is made for; it stands in the call's line even when the tenant is unknown, or not the caller's."""
-        bind_contextvars(tenant=name)
-        tenant = acting_for(name)
-        bind_contextvars(tenant=tenant)
-        return tenant
+        return wire.query_from_pb(query, self._terms_of(noted(query.tenant)), deadline)
 
     def _deadline(self, remaining: float | None) -> float:
         """When the work must be done, on the monotonic clock, for a client that waits for so many more seconds (None: for ever)."""

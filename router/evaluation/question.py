@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from router.settings import CandidateSettings
 
+KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
 MOST = 4_000  # episodes: enough for two digits, and seconds of work
 
 

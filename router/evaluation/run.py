@@ -20,13 +20,12 @@ from router.evaluation.board import Board
 from router.evaluation.episodes import Episode, Log, read
 from router.evaluation.foresight import Candidate, Foreseen, Progress
 from router.evaluation.judge import curve, judged
-from router.evaluation.question import Question, Return
+from router.evaluation.question import KNOBS, Question, Return
 from router.ports import Policy, Predictor
 from router.predictor import first_predictor, fitted
 from router.settings import CandidateSettings, Choice, Settings
 from router.terms import TenantSettings
 
-KNOBS = ("value", "abstain_below", "risk", "exploration")  # those with a range that a curve can be drawn along
 _BULK = (
     *("prompt", "features", "context", "scores", "success", "reason", "trace"),
     *("outcome_answers", "outcome_scores", "outcome_logprobs", "outcome_tokens"),

@@ -9,10 +9,9 @@ import grpc
 from google.protobuf import timestamp_pb2
 from rheostat.v1 import operations_service_pb2 as pb
 from rheostat.v1.operations_service_pb2_grpc import OperationsServiceServicer
-from structlog.contextvars import bind_contextvars
 
 from router import paging
-from router.access.principal import acting_for
+from router.access.principal import noted
 from router.congestion import Congestion
 from router.errors import InvalidQuery
 from router.ledger.ledger import RedisLedger
@@ -60,7 +59,7 @@ class OperationsService(OperationsServiceServicer):
     ) -> pb.ListDecisionsResponse:
         """Tells decisions, a page at a time."""
         first, size = _place(request.page_token), paging.size(request.page_size)
-        lines = await self._decisions.of(self._tenant(request.tenant))
+        lines = await self._decisions.of(noted(request.tenant))
         found = await asyncio.to_thread(wire.search_from_pb(request), lines)
         following = str(first + size) if first + size < len(found) else ""
         return pb.ListDecisionsResponse(
@@ -71,14 +70,14 @@ class OperationsService(OperationsServiceServicer):
         self, request: pb.SummarizeDecisionsRequest, context: grpc.aio.ServicerContext[pb.SummarizeDecisionsRequest, pb.SummarizeDecisionsResponse]
     ) -> pb.SummarizeDecisionsResponse:
         """Sums decisions up."""
-        lines = await self._decisions.of(self._tenant(request.tenant))
+        lines = await self._decisions.of(noted(request.tenant))
         return await asyncio.to_thread(wire.summary_to_pb, Summary(lines=lines[: request.decisions or _SUMMED]))
 
     async def GetStanding(
         self, request: pb.GetStandingRequest, context: grpc.aio.ServicerContext[pb.GetStandingRequest, pb.GetStandingResponse]
     ) -> pb.GetStandingResponse:
         """Tells how a tenant stands."""
-        tenant, seen = self._tenant(request.tenant), self._seen
+        tenant, seen = noted(request.tenant), self._seen
         terms, now = seen.register[tenant], time.time()
         spent, stands = await asyncio.gather(seen.ledger.all_spent(tenant), standing(seen.store, tenant))
         pacer = seen.pacers.get(tenant)
@@ -105,7 +104,7 @@ class OperationsService(OperationsServiceServicer):
         self, request: pb.BeginPromotionRequest, context: grpc.aio.ServicerContext[pb.BeginPromotionRequest, pb.BeginPromotionResponse]
     ) -> pb.BeginPromotionResponse:
         """Puts a candidate into the shadow."""
-        tenant, seen = self._tenant(request.tenant), self._seen
+        tenant, seen = noted(request.tenant), self._seen
         _ = seen.register[tenant]  # raises where there is none
         try:
             promotion = begun(wire.candidate_from_pb(request, seen.settings), time.time())
@@ -118,7 +117,7 @@ class OperationsService(OperationsServiceServicer):
         self, request: pb.StopPromotionRequest, context: grpc.aio.ServicerContext[pb.StopPromotionRequest, pb.StopPromotionResponse]
     ) -> pb.StopPromotionResponse:
         """Takes a candidate back."""
-        tenant = self._tenant(request.tenant)
+        tenant = noted(request.tenant)
         _ = self._seen.register[tenant]
         stands = await stopped(self._seen.store, tenant)
         return pb.StopPromotionResponse(promotion=wire.promotion_to_pb(stands.promotion, 0.0) if stands.promotion else None)
@@ -126,12 +125,6 @@ class OperationsService(OperationsServiceServicer):
     def _share(self, tenant: str) -> float:
         """That the candidate decides now, on this router."""
         return sum(arm.share for arm in self._seen.pipeline.arms.get(tenant, ()) if arm.name == CANDIDATE)
-
-    def _tenant(self, name: str) -> str:
-        bind_contextvars(tenant=name)
-        tenant = acting_for(name)
-        bind_contextvars(tenant=tenant)
-        return tenant
 
 
 def _place(token: str) -> int:
